@@ -1,0 +1,1 @@
+"""How the quality, diversity and complexity of data shape what models learn."""
