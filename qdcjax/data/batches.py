@@ -1,0 +1,78 @@
+"""Examples → padded batches: `batches[s]` is a function of (seed, s) alone, on any host count."""
+
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+
+Example = dict[str, np.ndarray]
+
+
+def bucket_lengths(lengths: Sequence[int], buckets: int, multiple: int = 32) -> tuple[int, ...]:
+    """At most `buckets` padded lengths, multiples of `multiple`, that hold all given lengths.
+
+    They lie at the quantiles 1/n, 2/n, …, 1 of the lengths, so buckets are about equally full.
+    """
+    quantiles = np.quantile(np.asarray(lengths), np.arange(1, buckets + 1) / buckets)
+    padded = np.ceil(quantiles / multiple).astype(int) * multiple
+    return tuple(sorted({int(length) for length in padded}))
+
+
+def pad_and_stack(examples: Sequence[Example], length: int) -> Example:
+    """Right-pads every 1-D field with zeros to `length` and stacks; scalars are stacked alone."""
+    batch = {}
+    for name, first in examples[0].items():
+        if np.ndim(first) == 0:
+            batch[name] = np.asarray([example[name] for example in examples])
+            continue
+        batch[name] = np.zeros((len(examples), length), np.asarray(first).dtype)
+        for row, example in zip(batch[name], examples, strict=True):
+            row[: len(example[name])] = example[name]
+    return batch
+
+
+def make_batches(
+    examples: Sequence[Example],
+    batch_size: int,
+    seed: int,
+    *,
+    buckets: int = 1,
+    process: tuple[int, int] = (0, 1),
+) -> grain.MapDataset:
+    """An endless Grain data set of batches: shuffle → repeat → stride by process → batch.
+
+    Examples of similar length share a batch: each length bucket is a stream of its own, and the
+    streams are interleaved in proportion to their sizes. The global batch of step s is a function
+    of (seed, s); process i of n holds every n-th of its examples.
+
+    Args:
+      examples: dicts of fields; `tokens` gives an example's length, all 1-D fields share it.
+        `index` is added: the example's number, to name it in errors.
+      batch_size: of the global batch.
+      seed: of the order.
+      buckets: number of padded lengths, and so of compiled shapes.
+      process: (this process's index, number of processes).
+
+    Raises:
+      ValueError: no examples, or a batch size that the processes do not divide.
+    """
+    if not examples:
+        raise ValueError("no examples to make batches of")
+    index, count = process
+    if batch_size % count:
+        raise ValueError(f"batch_size={batch_size} must be a multiple of {count} processes")
+    lengths = np.asarray([len(example["tokens"]) for example in examples])
+    streams, weights, longest_before = [], [], 0
+    for length in bucket_lengths(lengths, buckets):
+        rows = np.flatnonzero((lengths > longest_before) & (lengths <= length))
+        longest_before = length
+        if not len(rows):
+            continue
+        stream = grain.MapDataset.source([{**examples[row], "index": row} for row in rows])
+        stream = stream.seed(seed + len(streams)).shuffle().repeat()[index::count]
+        stream = stream.batch(
+            batch_size // count, batch_fn=lambda group, length=length: pad_and_stack(group, length)
+        )
+        streams.append(stream)
+        weights.append(len(rows))
+    return grain.MapDataset.mix(streams, weights)

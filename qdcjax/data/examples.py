@@ -1,0 +1,43 @@
+"""Problems and solutions → token examples with masks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qdcjax.data.batches import Example
+from qdcjax.data.tokenizers import Tokenizer
+
+
+def prompt_text(question: str) -> str:
+    """The text that a policy is given; the solution starts on the next line."""
+    return f"{question}\n"
+
+
+def encode_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Begin token and text of each; `texts` are `prompt_text`, perhaps with first steps."""
+    return [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_many(texts)]
+
+
+def completion_examples(
+    tokenizer: Tokenizer, prompts: Sequence[str], completions: Sequence[str], max_length: int
+) -> list[Example]:
+    """Begin, prompt, completion, end; the mask is 1 on the completion and its end token.
+
+    Prompt and completion are tokenised apart, as they are when a policy samples: the ids trained
+    on are the ids sampled.
+
+    Raises:
+      ValueError: an example longer than `max_length` tokens; it names the prompt.
+    """
+    examples = []
+    rows = zip(encode_prompts(tokenizer, prompts), tokenizer.encode_many(completions), strict=True)
+    for row, (prompt, completion) in enumerate(rows):
+        tokens = np.asarray([*prompt, *completion, tokenizer.eos_id], np.int32)
+        if len(tokens) > max_length:
+            raise ValueError(
+                f"an example has {len(tokens)} tokens and max_length={max_length}: "
+                f"{prompts[row][:60]!r}"
+            )
+        mask = np.arange(len(tokens)) >= len(prompt)
+        examples.append({"tokens": tokens, "mask": mask.astype(np.float32)})
+    return examples

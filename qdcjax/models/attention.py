@@ -1,0 +1,93 @@
+"""Attention over grouped key-value heads: whole sequences, and one new token on a cache.
+
+Shapes: B sequences, T query positions, S key positions, H query heads, KV key-value heads
+(H = KV · G), d head width. Keys and values lie as [B, KV, S, d]: on CPU this layout makes the
+gradient 1.4 times faster than [B, S, KV, d], and a cached position is one contiguous row.
+"""
+
+import jax
+import jax.numpy as jnp
+
+MASKED = -1e30  # finite, so that a fully masked row gives no NaN
+
+
+def rotary_angles(positions, head_width: int, base: float):
+    """Cosines and sines [..., d/2] of position · base^(−2i/d), i = 0…d/2−1 (RoFormer, §3.2)."""
+    frequencies = base ** (-jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width)
+    angles = positions[..., None].astype(jnp.float32) * frequencies
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(x, angles):
+    """Turns the pairs (x_i, x_{i + d/2}) of the last axis by the given angles.
+
+    Args:
+      x: [..., d].
+      angles: cosines and sines, each broadcastable to [..., d/2].
+    """
+    cos, sin = angles
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x.dtype)
+
+
+def causal_attention(query, key, value, segment_ids=None):
+    """softmax(q kᵀ / √d) v where position t sees positions s ≤ t of its own segment.
+
+    With right-padded sequences no further mask is needed: padding comes after everything real.
+
+    Args:
+      query: [B, H, T, d].
+      key, value: [B, KV, T, d].
+      segment_ids: [B, T] integers of packed documents, or None for one document a row.
+
+    Returns:
+      [B, H, T, d].
+    """
+    B, H, T, d = query.shape
+    KV = key.shape[1]
+    grouped = query.reshape(B, KV, H // KV, T, d)
+    scores = jnp.einsum("bkgtd,bksd->bkgts", grouped, key, preferred_element_type=jnp.float32)
+    visible = jnp.tril(jnp.ones((T, T), bool))
+    if segment_ids is not None:
+        same = segment_ids[:, :, None] == segment_ids[:, None, :]
+        visible = (visible & same)[:, None, None]
+    scores = jnp.where(visible, scores * d**-0.5, MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("bkgts,bksd->bkgtd", weights, value).reshape(B, H, T, d)
+
+
+def cached_attention(query, cache_layer, prefix_lengths, lengths):
+    """One new token of each of K samples that share a prompt: prompt part and own part merged.
+
+    The softmax runs over the prompt's positions (stored once for the K samples of a prompt) and
+    the sample's own positions together, so the result is that of one long sequence.
+
+    Args:
+      query: [B, K, H, d], the newest token of each sample.
+      cache_layer: keys and values of one layer (`models.cache.LayerCache`), the newest included.
+      prefix_lengths: [B] tokens of each prompt.
+      lengths: [B, K] own tokens of each sample, the newest included.
+
+    Returns:
+      [B, K, H, d].
+    """
+    B, K, H, d = query.shape
+    KV, P = cache_layer.prefix_keys.shape[1:3]
+    S = cache_layer.keys.shape[3]
+    grouped = query.reshape(B, K, KV, H // KV, d) * d**-0.5
+    on_prefix = jnp.einsum(
+        "bjkgd,bkpd->bjkgp", grouped, cache_layer.prefix_keys, preferred_element_type=jnp.float32
+    )
+    on_own = jnp.einsum(
+        "bjkgd,bjksd->bjkgs", grouped, cache_layer.keys, preferred_element_type=jnp.float32
+    )
+    prefix_seen = jnp.arange(P) < prefix_lengths[:, None]
+    own_seen = jnp.arange(S) < lengths[:, :, None]
+    on_prefix = jnp.where(prefix_seen[:, None, None, None], on_prefix, MASKED)
+    on_own = jnp.where(own_seen[:, :, None, None], on_own, MASKED)
+    scores = jnp.concatenate([on_prefix, on_own], axis=-1)
+    weights = jax.nn.softmax(scores, axis=-1).astype(query.dtype)
+    mixed = jnp.einsum("bjkgp,bkpd->bjkgd", weights[..., :P], cache_layer.prefix_values)
+    mixed += jnp.einsum("bjkgs,bjksd->bjkgd", weights[..., P:], cache_layer.values)
+    return mixed.reshape(B, K, H, d)

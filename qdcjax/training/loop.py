@@ -1,0 +1,151 @@
+"""The training loop, in this order at every step: batch, dispatch, then last step's metrics.
+
+Resume: a run goes on from its newest checkpoint; batches and keys are functions of the step, so
+that a killed run ends with the parameters of one that was not.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from qdcjax.reporting.metrics import MetricLog
+from qdcjax.reporting.progress import progress
+from qdcjax.training.checkpoints import open_checkpointer
+from qdcjax.training.step import TrainState
+
+
+class NonFiniteUpdate(RuntimeError):
+    """A loss or gradient was infinite or not a number; the state before it is kept."""
+
+
+class Preempted(SystemExit):
+    """SIGTERM came: the state was saved, and the same command goes on from there."""
+
+
+def train(
+    update: Callable,
+    state: TrainState,
+    batches: Sequence[dict],
+    *,
+    steps: int,
+    key: jax.Array,
+    workdir: Path,
+    name: str,
+    log_every: int = 50,
+    checkpoint_every: int = 500,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    evaluate_every: int = 0,
+    put: Callable[[dict], dict] = jax.device_put,
+) -> TrainState:
+    """Runs `update` until `state.step` is `steps`, going on from a checkpoint where there is one.
+
+    Args:
+      update: compiled `(state, batch, key) -> (state, metrics)`; its state argument is donated.
+      state: the state before the first step.
+      batches: `batches[s]` is the batch of step s, a dict of host arrays; `index`, when present,
+        tells the examples' ids and stays on the host.
+      steps: total number of steps.
+      key: of the run; step s uses fold_in(key, s).
+      workdir: of the run; checkpoints go to `checkpoints/<name>`, metrics to `metrics.jsonl`.
+      name: of the stage.
+      log_every, checkpoint_every, evaluate_every: in steps.
+      evaluate: parameters → metrics, e.g. a validation loss.
+      put: moves a batch to the devices.
+
+    Raises:
+      NonFiniteUpdate: after saving the offending batch's ids to `nonfinite.json`.
+      Preempted: on SIGTERM, after saving.
+    """
+    stop = _StopFlag()
+    with stop, open_checkpointer(workdir / "checkpoints" / name, checkpoint_every) as saver:
+        if saver.latest is not None:
+            state = saver.load_pytree(saver.latest, state)
+        start = int(state.step)
+        log = MetricLog(workdir, name, start)
+        with log, progress(steps, f"train {name}", "tokens", done=start) as bar:
+            pending: tuple[int, dict, Any] | None = None
+            window = _Window()
+            for step in range(start, steps):
+                batch = dict(batches[step])
+                index = batch.pop("index", None)
+                state, metrics = update(state, put(batch), key)
+                if pending is not None:
+                    _settle(pending, workdir, name, window, bar)
+                pending = (step, metrics, index)
+                done = step + 1
+                due = done % log_every == 0 or done == steps
+                evaluated = evaluate is not None and evaluate_every and done % evaluate_every == 0
+                if due or evaluated or stop.requested or saver.should_save(done):
+                    _settle(pending, workdir, name, window, bar)
+                    pending = None
+                if due:
+                    log.write(done, window.summary())
+                if evaluated:
+                    log.write(done, evaluate(state.params))
+                if stop.requested:
+                    saver.save_pytree(done, state, force=True)
+                    raise Preempted(143)
+                saver.save_pytree_async(done, state)
+    return state
+
+
+class _Window:
+    """Means of the metrics since the last log line, and the speed."""
+
+    def __init__(self):
+        self._clear()
+
+    def _clear(self):
+        self.sums, self.count, self.elements = {}, 0, 0.0
+        self.began = time.perf_counter()
+
+    def add(self, metrics: dict[str, float]):
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        self.elements += metrics["elements"]
+
+    def summary(self) -> dict[str, float]:
+        means = {name: total / self.count for name, total in self.sums.items()}
+        means["elements_per_second"] = self.elements / (time.perf_counter() - self.began)
+        self._clear()
+        return means
+
+
+def _settle(pending, workdir: Path, name: str, window: _Window, bar) -> None:
+    """Fetches one step's metrics and stops the run when its update was not finite."""
+    step, metrics, index = pending
+    metrics = {key: float(value) for key, value in jax.device_get(metrics).items()}
+    if not metrics.pop("finite"):
+        ids = [] if index is None else np.asarray(index).tolist()
+        path = workdir / "nonfinite.json"
+        path.write_text(json.dumps({"stage": name, "step": step, "ids": ids}))
+        raise NonFiniteUpdate(
+            f"stage {name}, step {step}: loss {metrics['loss']}, gradient norm "
+            f"{metrics['gradient_norm']}; the batch's ids are in {path}"
+        )
+    window.add(metrics)
+    bar.advance(1, tokens=metrics["elements"], loss=metrics["loss"])
+
+
+class _StopFlag:
+    """While entered, SIGTERM sets `requested` instead of ending the process."""
+
+    def __init__(self):
+        self.requested = False
+
+    def __enter__(self):
+        self._before = signal.signal(signal.SIGTERM, self._request)
+        return self
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _request(self, *_):
+        self.requested = True

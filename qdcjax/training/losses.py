@@ -1,0 +1,54 @@
+"""Loss functions of token sequences; each is a weighted sum, as `step.make_update` asks.
+
+Shapes: B sequences of T tokens, right-padded. `weights` [B, T] add to one over the step.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from qdcjax.models.transformer import Transformer
+
+
+def token_log_probs(model: Transformer, params, tokens, temperature: float = 1.0):
+    """log p(token t | tokens < t) under softmax(logits / temperature), [B, T−1] for t = 1…T−1.
+
+    Token t is scored by the hidden state at position t − 1. The temperature divides the logits
+    here as it does in the sampler, so both give the same numbers on the same tokens.
+    """
+    logits = model.apply({"params": params}, tokens)[:, :-1] / temperature
+    return -optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:])
+
+
+def language_model_loss(model: Transformer):
+    """Σ w_t · (−log p(token t | tokens < t)), and the weighted token accuracy.
+
+    Batch: `tokens` [B, T]; `mask` [B, T] is 1 on the tokens to be predicted (never on the first).
+    """
+
+    def loss_fn(params, batch, key):
+        del key  # no dropout
+        logits = model.apply({"params": params}, batch["tokens"])[:, :-1]
+        targets, weights = batch["tokens"][:, 1:], batch["weights"][:, 1:]
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        right = jnp.argmax(jax.lax.stop_gradient(logits), axis=-1) == targets
+        return jnp.sum(weights * loss), {"token_accuracy": jnp.sum(weights * right)}
+
+    return loss_fn
+
+
+def binary_loss(model: Transformer):
+    """Σ w_t · cross-entropy of σ(score_t) against labels in [0, 1], and the weighted accuracy.
+
+    Batch: `tokens`, `labels` and `mask` [B, T]; only positions with mask carry loss.
+    """
+
+    def loss_fn(params, batch, key):
+        del key
+        scores = model.apply({"params": params}, batch["tokens"])
+        labels, weights = batch["labels"], batch["weights"]
+        loss = optax.sigmoid_binary_cross_entropy(scores, labels)
+        right = (scores > 0) == (labels > 0.5)
+        return jnp.sum(weights * loss), {"accuracy": jnp.sum(weights * right)}
+
+    return loss_fn
