@@ -15,12 +15,21 @@ class Prediction:
       claim: the claim in words.
       threshold: what the statistic is compared with.
       direction: `above` when the claim is statistic ≥ threshold, `below` when it is ≤.
+
+    Raises:
+      ValueError: another direction.
     """
 
     name: str
     claim: str
     threshold: float
     direction: Literal["above", "below"] = "above"
+
+    def __post_init__(self):
+        if self.direction not in ("above", "below"):
+            raise ValueError(
+                f"{self.name}: direction must be 'above' or 'below': {self.direction!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,15 +46,55 @@ def causal_attention(query, key, value, segment_ids=None):
     """
     B, H, T, d = query.shape
     KV = key.shape[1]
-    grouped = query.reshape(B, KV, H // KV, T, d)
-    scores = jnp.einsum("bkgtd,bksd->bkgts", grouped, key, preferred_element_type=jnp.float32)
     visible = jnp.tril(jnp.ones((T, T), bool))
     if segment_ids is not None:
-        same = segment_ids[:, :, None] == segment_ids[:, None, :]
-        visible = (visible & same)[:, None, None]
-    scores = jnp.where(visible, scores * d**-0.5, MASKED)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return jnp.einsum("bkgts,bksd->bkgtd", weights, value).reshape(B, H, T, d)
+        visible = (visible & (segment_ids[:, :, None] == segment_ids[:, None, :]))[:, None]
+    # The G query heads of a key-value head are rows of one product: [G·T, d] × [d, T].
+    rows = jnp.concatenate([visible] * (H // KV), axis=-2)
+    mixed = _attention(query.reshape(B, KV, H // KV * T, d) * d**-0.5, key, value, rows)
+    return mixed.reshape(B, H, T, d)
+
+
+def _scores(query, key, visible):
+    """Masked q kᵀ in float32: [B, KV, R, d], [B, KV, T, d] → [B, KV, R, T]."""
+    scores = jnp.einsum("bkrd,bktd->bkrt", query, key, preferred_element_type=jnp.float32)
+    return jnp.where(visible, scores, MASKED)
+
+
+@jax.custom_vjp
+def _attention(query, key, value, visible):
+    """softmax(q kᵀ) v, whose gradient recomputes the weights from their log-normaliser.
+
+    With P = softmax(S) and O = P V:  dV = Pᵀ dO,  dS = P ⊙ (dO Vᵀ − rowsum(dO ⊙ O)),
+    dQ = dS K,  dK = dSᵀ Q (FlashAttention, Dao et al. 2022, appendix B). Nothing of size R × T
+    is kept for the backward pass, which is also what makes it fast on CPU.
+    """
+    return _attention_forward(query, key, value, visible)[0]
+
+
+def _attention_forward(query, key, value, visible):
+    scores = _scores(query, key, visible)
+    largest = scores.max(axis=-1, keepdims=True)
+    weights = jnp.exp(scores - largest)
+    total = weights.sum(axis=-1, keepdims=True)
+    mixed = jnp.einsum("bkrt,bktd->bkrd", weights.astype(value.dtype), value)
+    mixed = (mixed / total).astype(value.dtype)
+    return mixed, (query, key, value, visible, mixed, largest + jnp.log(total))
+
+
+def _attention_backward(saved, d_mixed):
+    query, key, value, visible, mixed, log_total = saved
+    weights = jnp.exp(_scores(query, key, visible) - log_total)
+    d_value = jnp.einsum("bkrt,bkrd->bktd", weights.astype(value.dtype), d_mixed)
+    d_weights = jnp.einsum("bkrd,bktd->bkrt", d_mixed, value, preferred_element_type=jnp.float32)
+    mean = jnp.sum((d_mixed * mixed).astype(jnp.float32), axis=-1, keepdims=True)
+    d_scores = (weights * (d_weights - mean)).astype(query.dtype)
+    d_query = jnp.einsum("bkrt,bktd->bkrd", d_scores, key)
+    d_key = jnp.einsum("bkrt,bkrd->bktd", d_scores, query)
+    return d_query, d_key, d_value, None
+
+
+_attention.defvjp(_attention_forward, _attention_backward)
 
 
 def cached_attention(query, cache_layer, prefix_lengths, lengths):

@@ -1,0 +1,27 @@
+"""The calculator of GSM8K's marks: `<<12*3=` is answered with `36>>`."""
+
+from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.tasks.arithmetic import evaluate, format_number
+
+
+def pause_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Ids of all tokens whose text ends in `=`: after one of them a sample waits for the host."""
+    return tuple(
+        token for token in range(tokenizer.vocab_size) if tokenizer.decode([token]).endswith("=")
+    )
+
+
+def calculate(text: str) -> str | None:
+    """What the calculator writes after `text`, or None when it has nothing to say.
+
+    It speaks when the text ends in `=` inside an open `<<` whose body is arithmetic (charset
+    `0-9*+-/.()`, no `**`).
+    """
+    opened = text.rfind("<<")
+    if opened < 0 or not text.endswith("="):
+        return None
+    body = text[opened + 2 : -1]
+    if ">>" in body:
+        return None
+    value = evaluate(body)
+    return None if value is None else f"{format_number(value)}>>"

@@ -1,0 +1,157 @@
+"""Token generation as pure functions: prefill, then a loop of choose → record → step.
+
+B prompts, K samples of each, T new tokens at most, V vocabulary. Every sample has its own length,
+position and random key; nothing that a sample sees depends on its neighbours.
+"""
+
+import dataclasses
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from qdcjax.decoding.choose import choose, uniforms
+from qdcjax.models.cache import Cache
+from qdcjax.models.transformer import Transformer, decode_step, layer_params, prefill
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """What a compiled generator is specialised to.
+
+    Attributes:
+      samples: K, of each prompt.
+      max_new_tokens: T.
+      temperature, top_k, top_p: see `choose`.
+      stop_tokens: ids that end a sample; the end token is part of it.
+      pause_tokens: ids after which a sample waits for the host (the calculator's `=`).
+      forced: room for tokens that the host puts in at one go.
+    """
+
+    samples: int
+    max_new_tokens: int
+    temperature: float
+    top_k: int = 0
+    top_p: float = 1.0
+    stop_tokens: tuple[int, ...] = ()
+    pause_tokens: tuple[int, ...] = ()
+    forced: int = 0
+
+
+@flax.struct.dataclass
+class Generation:
+    """Samples under way.
+
+    Attributes:
+      logits: [B, K, V] for each sample's next token.
+      cache: keys and values so far.
+      lengths: [B, K] tokens so far.
+      tokens, log_probs, kept_log_mass: [B, K, T]; zero past each length.
+      sampled: [B, K, T], 1 on tokens that the policy chose, 0 on forced ones.
+      done: [B, K] a stop token was chosen or the room is used up.
+      paused: [B, K] waits for the host.
+      queue: [B, K, F] tokens to force next; queued: [B, K] how many of them.
+    """
+
+    logits: jax.Array
+    cache: Cache
+    lengths: jax.Array
+    tokens: jax.Array
+    log_probs: jax.Array
+    kept_log_mass: jax.Array
+    sampled: jax.Array
+    done: jax.Array
+    paused: jax.Array
+    queue: jax.Array
+    queued: jax.Array
+
+
+def start(model: Transformer, params, prompts, prompt_lengths, decoding: Decoding) -> Generation:
+    """Reads each prompt once, for all of its samples.
+
+    Args:
+      prompts: [B, P] right-padded ids.
+      prompt_lengths: [B]; 0 marks an empty row, which is done at once.
+    """
+    B, K, T = prompts.shape[0], decoding.samples, decoding.max_new_tokens
+    logits, cache = prefill(model, params, prompts, jnp.maximum(prompt_lengths, 1), K, T)
+    empty = jnp.broadcast_to((prompt_lengths == 0)[:, None], (B, K))
+    return Generation(
+        logits=jnp.repeat(logits[:, None], K, axis=1),
+        cache=cache,
+        lengths=jnp.zeros((B, K), jnp.int32),
+        tokens=jnp.zeros((B, K, T), jnp.int32),
+        log_probs=jnp.zeros((B, K, T)),
+        kept_log_mass=jnp.zeros((B, K, T)),
+        sampled=jnp.zeros((B, K, T), bool),
+        done=empty,
+        paused=jnp.zeros((B, K), bool),
+        queue=jnp.zeros((B, K, max(decoding.forced, 1)), jnp.int32),
+        queued=jnp.zeros((B, K), jnp.int32),
+    )
+
+
+def run(
+    model: Transformer, params, state: Generation, keys, decoding: Decoding, early_exit=True
+) -> Generation:
+    """Generates until every sample is done or paused.
+
+    Args:
+      keys: [B, K] random keys of the samples.
+      early_exit: stop when nothing is left to do; otherwise T steps by a scan, which is what to
+        use under vmap, where a while loop would turn each cache write into a whole-cache select.
+    """
+    unstacked = layer_params(params)
+
+    def active(state):
+        return ~(state.done | state.paused)
+
+    def step(state: Generation) -> Generation:
+        B, K, V = state.logits.shape
+        goes = active(state)
+        numbers = uniforms(keys.reshape(-1), state.lengths.reshape(-1))
+        chosen = choose(
+            state.logits.reshape(-1, V),
+            numbers,
+            decoding.temperature,
+            decoding.top_k,
+            decoding.top_p,
+        )
+        token, log_prob, kept = (x.reshape(B, K) for x in chosen)
+        forced = state.queued > 0
+        if decoding.forced:
+            token = jnp.where(forced, state.queue[..., 0], token)
+        rows, samples = jnp.arange(B)[:, None], jnp.arange(K)[None, :]
+        at = jnp.where(goes, state.lengths, decoding.max_new_tokens)  # out of range: dropped
+
+        def record(values, new):
+            return values.at[rows, samples, at].set(new.astype(values.dtype), mode="drop")
+
+        lengths = state.lengths + goes
+        ends = jnp.isin(token, jnp.asarray(decoding.stop_tokens, jnp.int32)) & ~forced
+        full = lengths >= decoding.max_new_tokens
+        waits = jnp.isin(token, jnp.asarray(decoding.pause_tokens, jnp.int32)) & ~forced
+        logits, cache = decode_step(model, params, unstacked, token, state.cache)
+        return Generation(
+            logits=jnp.where(goes[..., None], logits, state.logits),
+            cache=cache.replace(lengths=lengths),
+            lengths=lengths,
+            tokens=record(state.tokens, token),
+            log_probs=record(state.log_probs, jnp.where(forced, 0.0, log_prob)),
+            kept_log_mass=record(state.kept_log_mass, jnp.where(forced, 0.0, kept)),
+            sampled=record(state.sampled, ~forced),
+            done=state.done | (goes & (ends | full)),
+            paused=state.paused | (goes & waits & ~full),
+            queue=jnp.where((goes & forced)[..., None], _shift(state.queue), state.queue),
+            queued=state.queued - (goes & forced),
+        )
+
+    if early_exit:
+        return jax.lax.while_loop(lambda s: jnp.any(active(s)), step, state)
+    steps = decoding.max_new_tokens
+    return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=steps)[0]
+
+
+def _shift(queue):
+    """The queue without its first token."""
+    return jnp.concatenate([queue[..., 1:], jnp.zeros_like(queue[..., :1])], axis=-1)

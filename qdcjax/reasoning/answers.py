@@ -1,0 +1,25 @@
+"""Reading and grading final answers: the public names of `qdcjax.tasks.answers`."""
+
+from qdcjax.tasks.answers import (
+    Grade,
+    count_markers,
+    extract_answer,
+    extract_flexible,
+    gold_answer,
+    grade,
+    is_correct,
+    is_correct_flexible,
+    normalise,
+)
+
+__all__ = [
+    "Grade",
+    "count_markers",
+    "extract_answer",
+    "extract_flexible",
+    "gold_answer",
+    "grade",
+    "is_correct",
+    "is_correct_flexible",
+    "normalise",
+]

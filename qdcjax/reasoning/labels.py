@@ -1,0 +1,78 @@
+"""Step labels from verifying completions, and the three rules that clean them.
+
+A solution has L steps. From the prefix that ends with step i the student samples K completions;
+a right one shows that the prefix can still lead to the answer (GLoRe, arXiv 2402.10963: y_i is 1
+when any of them is right, an estimate of V* by rejection). The rules, in this order: `is_consistent`
+filters the completions, successes are counted over tries, `propagate` and `balance` follow.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from qdcjax.tasks.answers import extract_answer
+from qdcjax.tasks.arithmetic import Number, Operation, equations, evaluate, parse
+
+
+def is_consistent(step: str, completion: str) -> bool:
+    """Whether a completion uses the step's result again: as an operand or as the answer.
+
+    One that does not has ignored the step, so its success says nothing about it. A step without
+    a result has nothing to use.
+    """
+    results = [evaluate(equation.value) for equation in equations(step)]
+    if not results or results[-1] is None:
+        return False
+    used = {extract_answer(completion)}
+    for equation in equations(completion):
+        used |= _operands(equation.expression)
+    return results[-1] in used
+
+
+def _operands(expression: str) -> set[Fraction]:
+    """The numbers of an arithmetic expression; none when it cannot be parsed."""
+    try:
+        tree = parse(expression)
+    except ValueError:
+        return set()
+    numbers, waiting = set(), [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Operation):
+            waiting += [node.left, node.right]
+        elif isinstance(node, Number):
+            numbers.add(node.value)
+    return numbers
+
+
+def propagate(labels: Sequence[int]) -> list[int]:
+    """y_i = 1 makes y_j = 1 for all j ≤ i: what leads to a right answer later was right before."""
+    return np.maximum.accumulate(np.asarray(labels, int)[::-1])[::-1].tolist()
+
+
+def balance(labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Weights in [0, 1] under which right and wrong weigh the same at each prefix length.
+
+    The rarer class keeps weight 1 and the other gets n_rare / n_common: sub-sampling in
+    expectation, without throwing labels away. A length that has one class only gets 0, for it
+    could teach nothing but position.
+
+    Args:
+      labels: [N] 0 or 1.
+      lengths: [N] number of steps in each prefix.
+    """
+    weights = np.zeros(len(labels), np.float32)
+    for length in np.unique(lengths):
+        positive = (lengths == length) & (labels == 1)
+        negative = (lengths == length) & (labels == 0)
+        rare = min(positive.sum(), negative.sum())
+        if rare:
+            weights[positive] = rare / positive.sum()
+            weights[negative] = rare / negative.sum()
+    return weights
+
+
+def first_error(labels: Sequence[int]) -> int | None:
+    """Index of the first step whose label is 0; None when all are 1."""
+    return next((index for index, label in enumerate(labels) if not label), None)

@@ -1,0 +1,179 @@
+"""Outcome (ORM) and stepwise outcome (SORM) reward models: examples, training, scores.
+
+Both are the student's trunk with a scalar head; σ(score) at a step's last token estimates a
+probability. The ORM learns the solution's final correctness at every completion token: the
+student's own value function. The SORM learns at each step's end whether the answer can still be
+reached (GLoRe, arXiv 2402.10963). At the last token both learn whether the answer is right.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qdcjax.data.batches import Example, bucket_lengths, make_batches, pad_and_stack
+from qdcjax.models.transformer import Transformer
+from qdcjax.reasoning.labels import balance
+from qdcjax.reporting.progress import progress
+from qdcjax.training.loop import train
+from qdcjax.training.losses import binary_loss
+from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
+from qdcjax.training.step import compile_update, init_state, make_update
+from qdcjax.training.store import StoredModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """A draft as a reward model sees it.
+
+    Attributes:
+      prompt: P ids, begin token included.
+      tokens: T ids of the completion.
+      ends: L positions among `tokens` of the steps' ends.
+      correct: whether the final answer is right.
+      labels: L step labels, 1 when the answer can still be reached (empty for an ORM).
+    """
+
+    prompt: Sequence[int]
+    tokens: Sequence[int]
+    ends: Sequence[int]
+    correct: bool
+    labels: Sequence[int] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardTraining:
+    """How a reward model is trained.
+
+    Attributes:
+      steps: optimiser steps.
+      batch_size: solutions a step.
+      optimizer: AdamW.
+      buckets: padded lengths.
+      log_every, checkpoint_every: in steps.
+    """
+
+    steps: int
+    batch_size: int
+    optimizer: OptimizerConfig
+    buckets: int = 2
+    log_every: int = 50
+    checkpoint_every: int = 500
+
+
+def orm_examples(solutions: Sequence[Solution]) -> list[Example]:
+    """Final correctness at every completion token, balanced at each number of steps so far."""
+    step_of = [np.searchsorted(s.ends, np.arange(len(s.tokens))) for s in solutions]
+    units = [(row, step) for row, of in enumerate(step_of) for step in np.unique(of)]
+    labels = np.asarray([solutions[row].correct for row, _ in units], int)
+    weights = dict(zip(units, balance(labels, np.asarray([s for _, s in units])), strict=True))
+    examples = []
+    for row, (solution, of) in enumerate(zip(solutions, step_of, strict=True)):
+        mask = np.asarray([weights[row, step] for step in of], np.float32)
+        examples.append(_example(solution, np.full(len(of), solution.correct), mask))
+    return examples
+
+
+def sorm_examples(solutions: Sequence[Solution], balanced: bool = True) -> list[Example]:
+    """Step labels at step ends, and the answer's correctness at the last token.
+
+    Args:
+      solutions: with labels.
+      balanced: whether right and wrong weigh the same at each prefix length (and at the answer).
+    """
+    units = [(row, i) for row, s in enumerate(solutions) for i in range(len(s.ends))]
+    labels = [solutions[row].labels[i] for row, i in units] + [s.correct for s in solutions]
+    lengths = [i + 1 for _, i in units] + [0] * len(solutions)  # 0 stands for the answer
+    weights = np.ones(len(labels), np.float32)
+    if balanced:
+        weights = balance(np.asarray(labels, int), np.asarray(lengths))
+    of_unit = dict(zip(units, weights[: len(units)], strict=True))
+    examples = []
+    for row, (solution, answer_weight) in enumerate(
+        zip(solutions, weights[len(units) :], strict=True)
+    ):
+        labels = np.zeros(len(solution.tokens))
+        mask = np.zeros(len(solution.tokens), np.float32)
+        for i, end in enumerate(solution.ends):
+            labels[end], mask[end] = solution.labels[i], of_unit[row, i]
+        labels[-1], mask[-1] = solution.correct, answer_weight
+        examples.append(_example(solution, labels, mask))
+    return examples
+
+
+def _example(solution: Solution, labels: np.ndarray, mask: np.ndarray) -> Example:
+    """Puts a prompt without loss before the completion."""
+    silent = np.zeros(len(solution.prompt), np.float32)
+    return {
+        "tokens": np.asarray([*solution.prompt, *solution.tokens], np.int32),
+        "labels": np.concatenate([silent, labels]).astype(np.float32),
+        "mask": np.concatenate([silent, mask]),
+    }
+
+
+def reward_model(policy: StoredModel, key: jax.Array) -> StoredModel:
+    """The policy's trunk with a scalar head that starts at zero."""
+    model = Transformer(dataclasses.replace(policy.model.config, output="scalar"))
+    fresh = nn.unbox(model.init(key, jnp.zeros((1, 2), jnp.int32)))["params"]
+    return StoredModel(model, {**fresh, **_shared(policy.params, fresh)}, policy.tokenizer)
+
+
+def _shared(params, fresh):
+    """Copies, since training gives its initial parameters' memory away."""
+    return {name: jax.tree.map(jnp.copy, params[name]) for name in fresh if name in params}
+
+
+def train_reward_model(
+    policy: StoredModel,
+    examples: Sequence[Example],
+    settings: RewardTraining,
+    seed: int,
+    workdir: Path,
+    name: str,
+) -> StoredModel:
+    """Fine-tunes the policy's trunk and a new head on `examples`; resumable."""
+    start = reward_model(policy, jax.random.key(seed))
+    optimizer = make_optimizer(settings.optimizer, settings.steps)
+    state = train(
+        compile_update(make_update(binary_loss(start.model), optimizer)),
+        init_state(start.params, optimizer),
+        make_batches(examples, settings.batch_size, seed, buckets=settings.buckets),
+        steps=settings.steps,
+        key=jax.random.key(seed),
+        workdir=workdir,
+        name=name,
+        log_every=settings.log_every,
+        checkpoint_every=settings.checkpoint_every,
+    )
+    return StoredModel(start.model, state.params, policy.tokenizer)
+
+
+def score(
+    stored: StoredModel, solutions: Sequence[Solution], batch_size: int = 64, buckets: int = 2
+) -> list[np.ndarray]:
+    """σ(score) at every completion token of each solution: N arrays [T_n] in [0, 1]."""
+    whole = [[*s.prompt, *s.tokens] for s in solutions]
+    lengths = np.asarray([len(tokens) for tokens in whole])
+    padded = np.asarray(bucket_lengths(lengths, buckets))
+    of_row = padded[np.searchsorted(padded, lengths)]
+    apply = jax.jit(lambda params, tokens: jax.nn.sigmoid(stored.model.apply(
+        {"params": params}, tokens)))  # fmt: skip
+    scores: list[np.ndarray] = [np.zeros(0)] * len(solutions)
+    with progress(len(solutions), "score solutions", "solutions") as bar:
+        for width in sorted(set(of_row.tolist()), reverse=True):
+            rows = np.flatnonzero(of_row == width)
+            for at in range(0, len(rows), batch_size):
+                group = rows[at : at + batch_size]
+                filled = np.resize(group, batch_size)  # a full batch, so that one shape is compiled
+                tokens = pad_and_stack(
+                    [{"tokens": np.asarray(whole[row], np.int32)} for row in filled], width
+                )["tokens"]
+                values = np.asarray(apply(stored.params, tokens))
+                for row, value in zip(group, values, strict=False):
+                    scores[row] = value[len(solutions[row].prompt) : lengths[row]]
+                bar.advance(len(group), tokens=int(lengths[group].sum()))
+    return scores

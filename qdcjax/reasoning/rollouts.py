@@ -1,0 +1,153 @@
+"""Solutions sampled from a policy, graded and cut into steps, as columns of an Arrow table."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from qdcjax.data.examples import encode_prompts, prompt_text
+from qdcjax.decoding import Prompts, Samples, SamplingSettings, sample, stream
+from qdcjax.reasoning.steps import segment, separator_tokens
+from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.store import StoredModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Prefix:
+    """The beginning of a solution, up to the end of one of its steps.
+
+    Attributes:
+      problem: that it tries to solve.
+      tokens: ids of the completion so far, the last step's separator included.
+      step: text of the last step.
+      length: number of steps.
+    """
+
+    problem: Problem
+    tokens: tuple[int, ...]
+    step: str
+    length: int
+
+
+def sample_solutions(
+    policy: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+    settings: SamplingSettings,
+    key: jax.Array,
+    description: str,
+) -> dict[str, list[Any]]:
+    """K solutions of every problem: one row a solution.
+
+    Columns: `problem_id`, `sample`, `tokens` (as sampled, end token included), `text`,
+    `correct` (0 when the room ended first), `truncated`, `steps` (texts), `ends` (token position
+    of each step's end) and `truth` (whether steps 0…i are valid; empty where the task can't tell).
+    """
+    samples = _complete(policy, problems, [()] * len(problems), settings, key, description)
+    separators = separator_tokens(policy.tokenizer)
+    rows = []
+    for n, problem in enumerate(problems):
+        for k in range(settings.samples):
+            tokens = samples.tokens[n, k, : samples.lengths[n, k]].tolist()
+            text = policy.tokenizer.decode(tokens)
+            truncated = bool(samples.truncated[n, k])
+            steps = segment(tokens, policy.tokenizer, separators)
+            rows.append(
+                {
+                    "problem_id": problem.id,
+                    "sample": settings.first_sample + k,
+                    "tokens": tokens,
+                    "text": text,
+                    "correct": not truncated and task.is_correct(problem, text),
+                    "truncated": truncated,
+                    "steps": list(steps.texts),
+                    "ends": list(steps.ends),
+                    "truth": step_truth(task, problem, steps.texts),
+                }
+            )
+    return _columns(rows)
+
+
+def verify(
+    policy: StoredModel,
+    task: Task,
+    prefixes: Sequence[Prefix],
+    settings: SamplingSettings,
+    key: jax.Array,
+) -> dict[str, list[Any]]:
+    """K verifying completions from every prefix: one row a prefix.
+
+    Columns: `problem_id`, `prefix` (tokens), `step`, `length`, `completions` (K texts; refiners
+    are trained on them), `correct` (K).
+    """
+    samples = _complete(
+        policy,
+        [prefix.problem for prefix in prefixes],
+        [prefix.tokens for prefix in prefixes],
+        settings,
+        key,
+        "verify prefixes",
+    )
+    rows = []
+    for n, prefix in enumerate(prefixes):
+        texts = [
+            policy.tokenizer.decode(samples.tokens[n, k, : samples.lengths[n, k]].tolist())
+            for k in range(settings.samples)
+        ]
+        rows.append(
+            {
+                "problem_id": prefix.problem.id,
+                "prefix": list(prefix.tokens),
+                "step": prefix.step,
+                "length": prefix.length,
+                "completions": texts,
+                "correct": [
+                    not samples.truncated[n, k] and task.is_correct(prefix.problem, text)
+                    for k, text in enumerate(texts)
+                ],
+            }
+        )
+    return _columns(rows)
+
+
+def prefixes_of(drafts: Mapping[str, Sequence], problems: Mapping[str, Problem]) -> list[Prefix]:
+    """Every distinct prefix that ends with a step of some draft, in order of appearance."""
+    found: dict[tuple, Prefix] = {}
+    columns = (drafts[name] for name in ("problem_id", "tokens", "steps", "ends"))
+    for problem_id, tokens, steps, ends in zip(*columns, strict=True):
+        for index, (step, end) in enumerate(zip(steps, ends, strict=True)):
+            prefix = tuple(tokens[: end + 1])
+            found.setdefault(
+                (problem_id, prefix), Prefix(problems[problem_id], prefix, step, index + 1)
+            )
+    return list(found.values())
+
+
+def step_truth(task: Task, problem: Problem, steps: Sequence[str]) -> list[bool]:
+    """The task's exact check of the steps, or nothing where it has none."""
+    check = getattr(task, "step_truth", None)
+    return [bool(valid) for valid in check(problem, steps)] if check else []
+
+
+def _complete(
+    policy: StoredModel,
+    problems: Sequence[Problem],
+    beginnings: Sequence[Sequence[int]],
+    settings: SamplingSettings,
+    key: jax.Array,
+    description: str,
+) -> Samples:
+    """Goes on from question and beginning; token in, token out."""
+    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
+    prompts = Prompts(
+        [[*prompt, *beginning] for prompt, beginning in zip(asked, beginnings, strict=True)],
+        [stream(p.id, *b) for p, b in zip(problems, beginnings, strict=True)],
+    )
+    return sample(
+        policy.model, policy.params, prompts, settings, key, policy.tokenizer, description
+    )
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -1,0 +1,133 @@
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from qdcjax.measures.intervals import Interval
+from qdcjax.reporting import figures
+
+
+def test_every_kind_of_figure_is_drawn_and_saved(tmp_path):
+    import synthetic_report
+
+    before = dict(matplotlib.rcParams)
+    for path in synthetic_report.all_figures(tmp_path).values():
+        pixels = imread(path)
+        assert pixels.shape[0] > 400 and len(np.unique(pixels[..., :3])) > 20
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_saved_figure_has_the_same_bytes_each_time(tmp_path):
+    def draw():
+        return figures.lines({"loss (nats)": {"a": figures.Series([1, 2], [3.0, 4.0])}}, "step")
+
+    first = figures.save(draw(), tmp_path / "one.png").read_bytes()
+    second = figures.save(draw(), tmp_path / "deep" / "two.png").read_bytes()
+    assert first == second and b"Software" not in first
+
+
+def test_a_name_keeps_its_colour_across_panels_and_references_take_none():
+    truth = figures.Series([1, 2], [0.5, 0.5], reference=True)
+    line = figures.Series([1, 2], [0.1, 0.2])
+    figure = figures.lines(
+        {"a": {"truth": truth, "ORM": line, "SORM": line}, "b": {"SORM": line}}, "x"
+    )
+    first, second = figure.axes
+    assert [line.get_color() for line in first.lines[:3]] == [
+        figures.INK,
+        figures.PALETTE[0],
+        figures.PALETTE[1],
+    ]
+    assert second.lines[0].get_color() == figures.PALETTE[1]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["truth", "ORM", "SORM"]
+
+
+def test_log_axis_has_a_tick_at_each_k():
+    figure = figures.lines(
+        {"recall": {"r": figures.Series([1, 2, 4, 8], [0.1, 0.2, 0.3, 0.4])}},
+        "K",
+        percent=True,
+        log_x=True,
+    )
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "2", "4", "8"]
+    assert ax.get_xscale() == "log" and not figure.legends
+    assert ax.yaxis.get_major_formatter()(0.25, 0) == "25 %"
+
+
+def test_intervals_are_drawn_where_their_ends_are_finite():
+    series = figures.series_of_intervals(
+        [1, 2, 3],
+        [Interval(0.5, 0.4, 0.7), Interval(0.6, -np.inf, np.inf), Interval(0.5, 0.5, 0.6)],
+    )
+    figure = figures.lines({"y": {"a": series}}, "x")
+    bars = figure.axes[0].collections[0].get_segments()
+    assert [segment[:, 1].tolist() for segment in bars] == [[0.4, 0.7], [0.5, 0.6]]
+
+
+def test_bars_stand_at_their_values_with_counts_below():
+    figure = figures.grouped_bars(
+        ["2", "3"],
+        {"ORM": [0.5, np.nan], "SORM": [Interval(0.6, 0.5, 0.7), 0.4]},
+        "depth",
+        "accuracy",
+        counts=[10, 2000],
+        chance=0.5,
+    )
+    (ax,) = figure.axes
+    heights = [[bar.get_height() for bar in group] for group in ax.containers[:3:2]]
+    assert heights[0][0] == 0.5 and ax.get_ylim()[0] == 0
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["2\nn = 10", "3\nn = 2,000"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ORM", "SORM", "chance"]
+
+
+def test_reliability_puts_bins_at_their_mean_prediction_and_rate():
+    predicted, outcome = [0.1, 0.3, 0.9, 1.0], [False, True, True, True]
+    figure = figures.reliability({"m": (predicted, outcome)}, "right", bins=2)
+    upper, lower = figure.axes
+    np.testing.assert_allclose(upper.lines[1].get_xydata(), [[0.2, 0.5], [0.95, 1.0]])
+    np.testing.assert_array_equal(lower.patches[0].get_data().values, [2, 2])
+
+
+def test_histograms_show_shares_that_sum_to_one():
+    figure = figures.histograms(
+        {"ORM": {"right": [0.1, 0.9, 0.8], "wrong": [0.2]}, "SORM": {"right": [0.5]}},
+        "score",
+        "share",
+        bins=4,
+    )
+    for ax in figure.axes:
+        for patch in ax.patches:
+            assert patch.get_data().values.sum() == pytest.approx(1.0)
+
+
+def test_running_mean_is_centred_and_skips_gaps():
+    mean = figures._running_mean(np.array([0.0, 3.0, np.nan, 6.0, 9.0]), 3)
+    np.testing.assert_allclose(mean, [1.5, 1.5, 4.5, 7.5, 7.5])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: figures.Series([1, 2], [1.0]), "2 x and 1 y"),
+        (lambda: figures.Series([1], [1.0], [0.0]), "1 low, 0 high"),
+        (lambda: figures.lines({}, "x"), "at least one panel"),
+        (lambda: figures.grouped_bars(["a"], {"m": [1, 2]}, "x", "y"), "'m' has 2 values, not 1"),
+        (
+            lambda: figures.grouped_bars(["a"], {"m": [1]}, "x", "y", counts=[1, 2]),
+            "counts has 2 values",
+        ),
+        (lambda: figures.reliability({str(i): ([], []) for i in range(7)}, "y"), "at most 6"),
+    ],
+)
+def test_bad_input_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_saving_needs_no_display():
+    figure = figures.lines({"y": {"a": figures.Series([1], [1.0])}}, "x")
+    figure.savefig(io.BytesIO(), format="png")
