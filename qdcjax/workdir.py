@@ -20,7 +20,7 @@ import datasets
 RECORD = "stage.json"
 
 
-class StageChanged(ValueError):
+class StageChangedError(ValueError):
     """The workdir's stage was made from other settings than the config's."""
 
 
@@ -42,7 +42,7 @@ class Workdir:
           redo: a stage to make anew, with all after it.
 
         Raises:
-          StageChanged: another study's workdir.
+          StageChangedError: another study's workdir.
           ValueError: `redo` names no stage that is there.
         """
         self.path = Path(path)
@@ -53,7 +53,7 @@ class Workdir:
         if (self.path / "config.json").exists():
             before = read_json(self.path / "config.json")["config"]
             if before["study"] != self.config["study"]:
-                raise StageChanged(
+                raise StageChangedError(
                     f"workdir {self.path} belongs to study={before['study']}, and the config says "
                     f"study={self.config['study']}; choose another --workdir"
                 )
@@ -77,7 +77,7 @@ class Workdir:
             a kill, where it may go on from what it finds.
 
         Raises:
-          StageChanged: one line that names the field that differs.
+          StageChangedError: one line that names the field that differs.
         """
         fields = {field: self._field(field) for field in reads}
         record = {"fields": fields, "after": {other: self._keys[other] for other in after}}
@@ -148,14 +148,14 @@ class Workdir:
         old, new = _flat(found["fields"]), _flat(record["fields"])
         for field in [*new, *old]:
             if old.get(field, "nothing") != new.get(field, "nothing"):
-                raise StageChanged(
+                raise StageChangedError(
                     f"stage {name} in {self.path} was made with {field}="
                     f"{old.get(field, 'nothing')}, and the config says "
                     f"{new.get(field, 'nothing')}: use --redo={name} or another --workdir"
                 )
         for other in {**record["after"], **found["after"]}:
             if record["after"].get(other) != found["after"].get(other):
-                raise StageChanged(
+                raise StageChangedError(
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
 
@@ -164,7 +164,9 @@ class Workdir:
         found = {}
         for folder in (self.path / "stages").iterdir():
             if (folder / RECORD).exists():
-                found[folder.name.removesuffix(".partial")] = set(read_json(folder / RECORD)["after"])
+                found[folder.name.removesuffix(".partial")] = set(
+                    read_json(folder / RECORD)["after"]
+                )
         if redo not in found:
             known = ", ".join(sorted(found)) or "none"
             raise ValueError(f"redo={redo!r} is no stage of {self.path}; stages there: {known}")

@@ -201,9 +201,7 @@ class Block(nn.Module):
 
     def step(self, x, angles, cache_layer: LayerCache, cache: Cache):
         """One token of each sample: [B, K, D] → [B, K, D] and this layer's new cache."""
-        mixed, cache_layer = self.attention.step(
-            self.attention_norm(x), angles, cache_layer, cache
-        )
+        mixed, cache_layer = self.attention.step(self.attention_norm(x), angles, cache_layer, cache)
         x = x + mixed
         return x + self.mlp(self.mlp_norm(x)), cache_layer
 

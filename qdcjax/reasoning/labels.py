@@ -2,8 +2,8 @@
 
 A solution has L steps. From the prefix that ends with step i the student samples K completions;
 a right one shows that the prefix can still lead to the answer (GLoRe, arXiv 2402.10963: y_i is 1
-when any of them is right, an estimate of V* by rejection). The rules, in this order: `is_consistent`
-filters the completions, successes are counted over tries, `propagate` and `balance` follow.
+when any of them is right, an estimate of V* by rejection). The rules, in this order:
+`is_consistent` filters the completions, successes are counted over tries, `propagate` and `balance` follow.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,27 @@ def _operands(expression: str) -> set[Fraction]:
         elif isinstance(node, Number):
             numbers.add(node.value)
     return numbers
+
+
+def step_successes(
+    steps: Sequence[str],
+    rest: Sequence[str],
+    correct: bool,
+    verified: Sequence[Sequence[bool]],
+) -> list[tuple[int, int]]:
+    """(successes, tries) of each step of a draft; its own suffix is one of the tries.
+
+    Args:
+      steps: L steps of the draft.
+      rest: L texts that follow each step in the draft.
+      correct: whether the draft's answer is right.
+      verified: L lists; entry (i, k) is whether completion k of prefix i is right and consistent.
+    """
+    counts = []
+    for step, suffix, good in zip(steps, rest, verified, strict=True):
+        own = correct and is_consistent(step, suffix)
+        counts.append((sum(good) + own, len(good) + 1))
+    return counts
 
 
 def propagate(labels: Sequence[int]) -> list[int]:

@@ -14,15 +14,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, bucket_lengths, make_batches, pad_and_stack
+from qdcjax.data.batches import Example, bucket_lengths, pad_and_stack
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.labels import balance
 from qdcjax.reporting.progress import progress
-from qdcjax.training.loop import train
+from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import binary_loss
-from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
-from qdcjax.training.step import compile_update, init_state, make_update
 from qdcjax.training.store import StoredModel
 
 
@@ -43,26 +42,6 @@ class Solution:
     ends: Sequence[int]
     correct: bool
     labels: Sequence[int] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class RewardTraining:
-    """How a reward model is trained.
-
-    Attributes:
-      steps: optimiser steps.
-      batch_size: solutions a step.
-      optimizer: AdamW.
-      buckets: padded lengths.
-      log_every, checkpoint_every: in steps.
-    """
-
-    steps: int
-    batch_size: int
-    optimizer: OptimizerConfig
-    buckets: int = 2
-    log_every: int = 50
-    checkpoint_every: int = 500
 
 
 def orm_examples(solutions: Sequence[Solution]) -> list[Example]:
@@ -130,26 +109,27 @@ def _shared(params, fresh):
 def train_reward_model(
     policy: StoredModel,
     examples: Sequence[Example],
-    settings: RewardTraining,
+    settings: TrainSettings,
+    *,
     seed: int,
+    mesh: Mesh,
     workdir: Path,
     name: str,
 ) -> StoredModel:
     """Fine-tunes the policy's trunk and a new head on `examples`; resumable."""
     start = reward_model(policy, jax.random.key(seed))
-    optimizer = make_optimizer(settings.optimizer, settings.steps)
-    state = train(
-        compile_update(make_update(binary_loss(start.model), optimizer)),
-        init_state(start.params, optimizer),
-        make_batches(examples, settings.batch_size, seed, buckets=settings.buckets),
-        steps=settings.steps,
-        key=jax.random.key(seed),
+    params = fit(
+        start.model,
+        start.params,
+        binary_loss(start.model),
+        examples,
+        settings,
+        seed=seed,
+        mesh=mesh,
         workdir=workdir,
         name=name,
-        log_every=settings.log_every,
-        checkpoint_every=settings.checkpoint_every,
     )
-    return StoredModel(start.model, state.params, policy.tokenizer)
+    return StoredModel(start.model, params, policy.tokenizer)
 
 
 def score(

@@ -8,6 +8,8 @@ import jax
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.decoding import Prompts, Samples, SamplingSettings, sample, stream
+from qdcjax.reasoning.answers import is_correct_flexible
+from qdcjax.reasoning.labels import is_consistent
 from qdcjax.reasoning.steps import segment, separator_tokens
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel
@@ -22,12 +24,14 @@ class Prefix:
       tokens: ids of the completion so far, the last step's separator included.
       step: text of the last step.
       length: number of steps.
+      truth: whether all of them are valid; None where the task can't tell.
     """
 
     problem: Problem
     tokens: tuple[int, ...]
     step: str
     length: int
+    truth: bool | None
 
 
 def sample_solutions(
@@ -41,7 +45,8 @@ def sample_solutions(
     """K solutions of every problem: one row a solution.
 
     Columns: `problem_id`, `sample`, `tokens` (as sampled, end token included), `text`,
-    `correct` (0 when the room ended first), `truncated`, `steps` (texts), `ends` (token position
+    `correct` (false when the room ended first), `flexible` (right by the last number that it
+    names), `truncated`, `steps` (texts), `ends` (token position
     of each step's end) and `truth` (whether steps 0…i are valid; empty where the task can't tell).
     """
     samples = _complete(policy, problems, [()] * len(problems), settings, key, description)
@@ -60,6 +65,7 @@ def sample_solutions(
                     "tokens": tokens,
                     "text": text,
                     "correct": not truncated and task.is_correct(problem, text),
+                    "flexible": is_correct_flexible(text, problem.answer),
                     "truncated": truncated,
                     "steps": list(steps.texts),
                     "ends": list(steps.ends),
@@ -78,8 +84,9 @@ def verify(
 ) -> dict[str, list[Any]]:
     """K verifying completions from every prefix: one row a prefix.
 
-    Columns: `problem_id`, `prefix` (tokens), `step`, `length`, `completions` (K texts; refiners
-    are trained on them), `correct` (K).
+    Columns: `problem_id`, `prefix` (tokens), `step`, `length`, `truth`, `completions` (K texts; refiners
+    are trained on them), `correct` (K), `consistent` (K, whether a completion uses the step's
+    result again).
     """
     samples = _complete(
         policy,
@@ -101,11 +108,13 @@ def verify(
                 "prefix": list(prefix.tokens),
                 "step": prefix.step,
                 "length": prefix.length,
+                "truth": prefix.truth,
                 "completions": texts,
                 "correct": [
                     not samples.truncated[n, k] and task.is_correct(prefix.problem, text)
                     for k, text in enumerate(texts)
                 ],
+                "consistent": [is_consistent(prefix.step, text) for text in texts],
             }
         )
     return _columns(rows)
@@ -114,13 +123,15 @@ def verify(
 def prefixes_of(drafts: Mapping[str, Sequence], problems: Mapping[str, Problem]) -> list[Prefix]:
     """Every distinct prefix that ends with a step of some draft, in order of appearance."""
     found: dict[tuple, Prefix] = {}
-    columns = (drafts[name] for name in ("problem_id", "tokens", "steps", "ends"))
-    for problem_id, tokens, steps, ends in zip(*columns, strict=True):
+    columns = (drafts[name] for name in ("problem_id", "tokens", "steps", "ends", "truth"))
+    for problem_id, tokens, steps, ends, truth in zip(*columns, strict=True):
         for index, (step, end) in enumerate(zip(steps, ends, strict=True)):
             prefix = tuple(tokens[: end + 1])
-            found.setdefault(
-                (problem_id, prefix), Prefix(problems[problem_id], prefix, step, index + 1)
-            )
+            if (problem_id, prefix) not in found:
+                valid = truth[index] if truth else None
+                found[problem_id, prefix] = Prefix(
+                    problems[problem_id], prefix, step, index + 1, valid
+                )
     return list(found.values())
 
 

@@ -32,9 +32,7 @@ def separator_tokens(tokenizer: Tokenizer) -> frozenset[int]:
     )
 
 
-def segment(
-    tokens: Sequence[int], tokenizer: Tokenizer, separators: frozenset[int]
-) -> Steps:
+def segment(tokens: Sequence[int], tokenizer: Tokenizer, separators: frozenset[int]) -> Steps:
     """Cuts a completion at its line ends; blank lines and the answer line are no steps.
 
     A last line without a line end counts as no step: nothing can follow from it.

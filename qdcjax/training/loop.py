@@ -20,7 +20,7 @@ from qdcjax.training.checkpoints import open_checkpointer
 from qdcjax.training.step import TrainState
 
 
-class NonFiniteUpdate(RuntimeError):
+class NonFiniteUpdateError(RuntimeError):
     """A loss or gradient was infinite or not a number; the state before it is kept."""
 
 
@@ -59,7 +59,7 @@ def train(
       put: moves a batch to the devices.
 
     Raises:
-      NonFiniteUpdate: after saving the offending batch's ids to `nonfinite.json`.
+      NonFiniteUpdateError: after saving the offending batch's ids to `nonfinite.json`.
       Preempted: on SIGTERM, after saving.
     """
     stop = _StopFlag()
@@ -126,7 +126,7 @@ def _settle(pending, workdir: Path, name: str, window: _Window, bar) -> None:
         ids = [] if index is None else np.asarray(index).tolist()
         path = workdir / "nonfinite.json"
         path.write_text(json.dumps({"stage": name, "step": step, "ids": ids}))
-        raise NonFiniteUpdate(
+        raise NonFiniteUpdateError(
             f"stage {name}, step {step}: loss {metrics['loss']}, gradient norm "
             f"{metrics['gradient_norm']}; the batch's ids are in {path}"
         )

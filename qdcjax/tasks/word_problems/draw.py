@@ -13,6 +13,7 @@ from qdcjax.tasks.word_problems.template import Template
 SMALLEST = 2  # of every quantity, so that plurals are right
 LARGEST_FACTOR = 12  # default bound of factors and divisors
 CANDIDATES = 16
+KEPT_SHARE = 0.1  # of the valid rows, at least
 
 
 def draw_rows(
@@ -21,8 +22,8 @@ def draw_rows(
     """Valid values of the quantities of a template, one problem a row.
 
     Every quantity is an integer in `SMALLEST`…`largest`, every division exact. Of the valid
-    rows only those with the fewest coincidences between numbers (of quantities and
-    constants) are kept: none, wherever the block has such rows.
+    rows those with the fewest coincidences between numbers (of quantities and constants) are
+    kept, a tenth of them at least: mostly all numbers of a problem are different.
 
     Returns [n ≤ rows, G + depth] integers: the givens in the order of
     `template.givens(depth)`, then the results of the moves.
@@ -54,8 +55,9 @@ def draw_rows(
             columns[name] = values[every, best]
             used[every, columns[name]] = True
     order = (*template.givens(depth), *(move.result for move in template.moves[:depth]))
-    fewest = repeats[valid].min(initial=rows)
-    return np.stack([columns[name] for name in order], axis=1)[valid & (repeats == fewest)]
+    if valid.any():
+        valid &= repeats <= np.quantile(repeats[valid], KEPT_SHARE, method="higher")
+    return np.stack([columns[name] for name in order], axis=1)[valid]
 
 
 def _options(template: Template, name: str, tree: graph.Expression, largest: int) -> np.ndarray:

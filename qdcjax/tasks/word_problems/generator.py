@@ -123,7 +123,7 @@ class WordProblems:
     Problems are a function of (dials, seed, split). Splits are those of `SPLITS`.
     """
 
-    dials: Dials = Dials()  # noqa: RUF009 (frozen)
+    dials: Dials = Dials()
     seed: int = 0
 
     def problems(self, split: str, count: int | None = None) -> list[Problem]:
@@ -233,4 +233,6 @@ class WordProblems:
         taken = {*row, *constants}
         free = [n for n in range(SMALLEST, self.dials.largest + 1) if n not in taken]
         chosen = rng.sample(nouns.DISTRACTORS, self.dials.distractors)
-        return [sentence % n for sentence, n in zip(chosen, rng.sample(free, len(chosen)), strict=True)]
+        return [
+            sentence % n for sentence, n in zip(chosen, rng.sample(free, len(chosen)), strict=True)
+        ]

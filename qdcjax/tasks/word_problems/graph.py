@@ -10,10 +10,11 @@ quantities. A step such as `Tom has 20-5=<<20-5=15>>15 apples left.` holds when
 A number can stand for every quantity of that value that is known so far: given in the
 text, stated by an earlier valid step, or a constant such as 7 days in a week.
 
-Two formulas are the same when they agree for all values of the givens. That is decided
-by their values at one random point of a prime field (Schwartz 1980; Zippel 1979): different
-formulas agree there with a probability near 1e-17. So the order and the grouping of
-operands do not matter, and `a-b-c` is `a-(b+c)`.
+Two formulas are the same when they agree for all values of the givens and constants. That is
+decided by their values at one random point of a prime field (Schwartz 1980; Zippel 1979):
+different formulas agree there with a probability near 1e-17. So the order and the grouping of
+operands do not matter, and `a-b-c` is `a-(b+c)`. Constants other than 1 are symbols too: with
+`half = a/2`, the line `a-half` is not a formula of `half` although its value is the same.
 """
 
 import dataclasses
@@ -142,18 +143,16 @@ def evaluate(expression: Expression, values: Mapping[str, Any], arithmetic: Mapp
         )
     if isinstance(expression, str):
         return values[expression]
-    return expression if arithmetic is EXACT else _modular(expression)
+    return expression if arithmetic is EXACT else _formula_of_constant(expression)
 
 
-def _modular(number: Number) -> int:
-    if isinstance(number, int):
-        return number
-    return number.numerator * pow(number.denominator, -1, PRIME) % PRIME
+def _formula_of_constant(number: Number) -> int:
+    return 1 if number == 1 else _random_point(str(number))
 
 
 @functools.lru_cache(maxsize=16_384)
 def _random_point(name: str) -> int:
-    """The value of a given at the random point: a stable hash of its name."""
+    """The value of a given or constant at the random point: a stable hash of its name."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) % PRIME
 
 
@@ -193,16 +192,15 @@ class Graph:
         """
         found = {self.formulas[name] for name in known if self.values[name] == number}
         if number in self.constants:
-            found.add(_modular(number))
-        elif number.denominator > 1:
-            if any(number * below in self.constants for below in self.constants):
-                found.add(_modular(number))
+            found.add(_formula_of_constant(number))
+        if number.denominator > 1:
+            above = [(c * number, c) for c in self.constants if c * number in self.constants]
+            ratios = [(_formula_of_constant(a), _formula_of_constant(b)) for a, b in above]
             if 100 in self.constants:
-                found |= {
-                    MODULAR["/"](self.formulas[name], 100)
-                    for name in known
-                    if self.values[name] == 100 * number
-                }
+                hundred = _formula_of_constant(100)
+                names = [name for name in known if self.values[name] == 100 * number]
+                ratios += [(self.formulas[name], hundred) for name in names]
+            found |= {MODULAR["/"](a, b) for a, b in ratios}
         return found
 
     def readings(self, expression: Expression, known: set[str]) -> set[int]:

@@ -15,8 +15,7 @@ _NOUNS = {
     "plum plums, mango mangoes, fig figs",
     "treat": "cookie cookies, muffin muffins, brownie brownies, cupcake cupcakes, "
     "donut donuts, pie pies, tart tarts, roll rolls",
-    "flower": "rose roses, tulip tulips, lily lilies, daisy daisies, iris irises, "
-    "orchid orchids",
+    "flower": "rose roses, tulip tulips, lily lilies, daisy daisies, iris irises, orchid orchids",
     "supply": "pen pens, pencil pencils, notebook notebooks, eraser erasers, marker markers, "
     "ruler rulers",
     "garment": "shirt shirts, hat hats, scarf scarves, sweater sweaters, belt belts, tie ties",
@@ -50,7 +49,7 @@ POOLS: dict[str, tuple[dict[str, str], ...]] = {
 # Sentences with a number that no relation uses. None of them can be taken as a fact about
 # the people or things of a story.
 DISTRACTORS = (
-    "A library in the next town has %d windows.",
+    "A museum in the next town has %d windows.",
     "The oldest tree in the park is %d years old.",
     "A poster on the wall shows %d birds.",
     "The town clock was repaired %d years ago.",

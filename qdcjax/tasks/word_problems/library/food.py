@@ -25,35 +25,35 @@ cost = missing * price
 == eggs_by_the_dozen
 draw dozens 2..5, size 2..6
 eggs = dozens * 12
-    A baker buys {dozens} dozen eggs.
-  > The baker buys {=} eggs.
-  ? How many eggs does the baker buy?
+    {person} buys {dozens} dozen eggs for a bakery.
+  > {person} buys {=} eggs.
+  ? How many eggs does {person} buy?
 good = eggs - broken
     On the way {broken} eggs break.
   > {=} eggs are good.
   ? How many good eggs are left?
 cakes = good / size
-    A cake needs {size} eggs, and the baker uses all the good eggs for cakes.
-  > The baker makes {=} cakes.
-  ? How many cakes does the baker make?
+    A cake needs {size} eggs, and {person} uses all the good eggs for cakes.
+  > {person} makes {=} cakes.
+  ? How many cakes does {person} make?
 sold = cakes - kept
-    The baker keeps {kept} cakes and sells the others.
-  > The baker sells {=} cakes.
-  ? How many cakes does the baker sell?
+    {person} keeps {kept} cakes and sells the others.
+  > {person} sells {=} cakes.
+  ? How many cakes does {person} sell?
 money = sold * price
     Each cake sells for ${price}.
   > The cakes bring {$=}.
   ? How many dollars do the cakes bring?
 total = money + drinks
-    The baker also takes in ${drinks} for coffee.
-  > In all the baker takes in {$=}.
-  ? How many dollars does the baker take in?
+    {person} also takes in ${drinks} for coffee.
+  > In all {person} takes in {$=}.
+  ? How many dollars does {person} take in?
 after = total - costs
-    The baker pays ${costs} for milk and sugar out of this money.
-  > After that the baker has {$=}.
-  ? How many dollars does the baker have after paying?
+    {person} pays ${costs} for milk and sugar out of all this money.
+  > After that {person} has {$=}.
+  ? How many dollars does {person} have after paying?
 each = after / helpers
-    The baker divides the rest equally among {helpers} helpers.
+    {person} divides the rest equally among {helpers} helpers.
   > Each helper gets {$=}.
   ? How many dollars does each helper get?
 
@@ -81,11 +81,11 @@ days = half / daily
 
 == fruit_punch
 water = syrup * parts
-    A punch has {syrup} cups of syrup and {parts} times as much water.
+    {person} makes punch from {syrup} cups of syrup and {parts} times as much water.
   > It has {=} cups of water.
   ? How many cups of water are in the punch?
 total = syrup + water
-    Nothing else is in it.
+    Nothing else is in the punch.
   > The punch has {=} cups.
   ? How many cups of punch are there?
 poured = total - spilled
@@ -142,7 +142,7 @@ baked = trays * per
   > The baker bakes {=} {treat}.
   ? How many {treat} does the baker bake in the morning?
 left = baked - sold1
-    By noon {sold1} of them are sold.
+    By noon {sold1} of the {treat} are sold.
   > At noon {=} {treat} are left.
   ? How many {treat} are left at noon?
 stock = left + more
@@ -220,11 +220,11 @@ each = now / kids
 == filling_a_tank
 draw inflow 3..12, leak 2..9, start 2..20
 net = inflow - leak
-    Each hour {inflow} gallons flow into a tank and {leak} gallons leak out.
+    Each hour {inflow} gallons flow into {person}'s tank and {leak} gallons leak out.
   > Each hour the tank gains {=} gallons.
   ? How many gallons does the tank gain each hour?
 gained = net * hours
-    This goes on for {hours} hours.
+    Water flows in and leaks out like this for {hours} hours.
   > In that time it gains {=} gallons.
   ? How many gallons does it gain in that time?
 level = start + gained
@@ -257,7 +257,7 @@ total = food + tip
   > Meals and tip cost {$=}.
   ? How many dollars do the meals and the tip cost together?
 left = total - voucher
-    A voucher pays ${voucher} of this.
+    A voucher pays ${voucher} of the total.
   > {$=} are left to pay.
   ? How many dollars are left to pay?
 each = left / payers

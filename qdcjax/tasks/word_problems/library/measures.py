@@ -4,12 +4,12 @@ from qdcjax.tasks.word_problems.template import parse_templates
 
 TEMPLATES = parse_templates("""
 == fence_around_a_garden
-draw length 3..18, width 2..12
+draw length 3..18, width 2..12, gate 2..9
 half = length + width
-    A rectangular garden is {length} meters long and {width} meters wide.
+    The rectangular garden of {person} is {length} meters long and {width} meters wide.
   > Length and width together are {=} meters.
 around = half * 2
-    A fence is to go all around it.
+    A fence is to go all around the garden.
   > The garden is {=} meters around.
   ? How many meters is it around the garden?
 fence = around - gate
@@ -32,11 +32,11 @@ change = budget - cost
 == tiles_for_a_floor
 draw length 3..10, width 3..8, rug1 2..5, rug2 2..5
 floor = length * width
-    A floor is {length} feet long and {width} feet wide.
+    The floor of {person}'s kitchen is {length} feet long and {width} feet wide.
   > The floor has {=} square feet.
   ? How many square feet does the floor have?
 stage = rug1 * rug2
-    A part of it that is {rug1} feet long and {rug2} feet wide stays bare.
+    A part of the floor that is {rug1} feet long and {rug2} feet wide stays bare.
   > {=} square feet stay bare.
 rest = floor - stage
     All the rest gets tiles.
@@ -57,33 +57,34 @@ total = cost + glue
 
 == square_from_its_rope
 side = rope / 4
-    A rope of {rope} feet goes exactly once around a square table.
+    A rope of {rope} feet goes exactly once around a square table of {person}.
   > Each side of the table is {=} feet long.
   ? How many feet long is each side of the table?
-row = side * chairs
-    There are {chairs} chairs for every foot of a side.
-  > A side has {=} chairs.
-  ? How many chairs are along one side?
+row = side * each
+    {person} puts {each} stickers on every foot of a side.
+  > A side gets {=} stickers.
+  ? How many stickers does one side get?
 two = row * 2
-    Chairs stand along two of the sides only.
-  > There are {=} chairs.
-  ? How many chairs are there?
-free = two - guests
-    On these chairs {guests} guests sit, one on each.
-  > {=} chairs are free.
-  ? How many chairs are free?
+    {person} does this on exactly two of the sides.
+  > The two sides get {=} stickers.
+  ? How many stickers does {person} put on the table?
+left = two - lost
+    Later {lost} of these stickers fall off.
+  > {=} stickers stay on the table.
+  ? How many stickers stay on the table?
 
-== third_side
+== three_colors_of_a_band
 draw a 3..25, b 3..25
 two = a + b
-    Two sides of a triangle are {a} and {b} inches long.
-  > The two sides are {=} inches long together.
-third = around - two
-    It is {around} inches around the triangle.
-  > The third side is {=} inches long.
-  ? How many inches long is the third side?
+    {person} knits a band with a red part of {a} inches and a blue part of {b} inches.
+  > The red and the blue part have {=} inches.
+  ? How many inches long are the red and the blue part together?
+third = whole - two
+    The rest of the band is green, and the whole band is {whole} inches long.
+  > The green part is {=} inches long.
+  ? How many inches long is the green part?
 beads = third * per
-    {person} puts {per} beads on every inch of the third side.
+    {person} puts {per} beads on every inch of the green part.
   > {person} uses {=} beads.
   ? How many beads does {person} use?
 left = had - beads
@@ -117,7 +118,7 @@ total = money + had
 == feet_and_inches
 draw feet 2..5
 inches = feet * 12
-    A board is {feet} feet long. A foot has 12 inches.
+    {person} has a board of {feet} feet. A foot has 12 inches.
   > The board is {=} inches long.
   ? How many inches long is the board?
 left = inches - cut
@@ -140,7 +141,7 @@ more = pegs - have
 == gallons_and_quarts
 draw gallons 3..14
 quarts = gallons * 4
-    A barrel holds {gallons} gallons of cider. A gallon has 4 quarts.
+    {person} has a barrel with {gallons} gallons of cider. A gallon has 4 quarts.
   > The barrel holds {=} quarts.
   ? How many quarts does the barrel hold?
 left = quarts - drunk
@@ -152,15 +153,15 @@ jugs = left / size
   > It fills {=} jugs.
   ? How many jugs does it fill?
 sold = jugs - kept
-    The owner keeps {kept} jugs and sells the others.
-  > The owner sells {=} jugs.
-  ? How many jugs does the owner sell?
+    {person} keeps {kept} jugs and sells the others.
+  > {person} sells {=} jugs.
+  ? How many jugs does {person} sell?
 money = sold * price
     A jug sells for ${price}.
   > The jugs bring {$=}.
   ? How many dollars do the jugs bring?
 total = money + cash
-    The owner had ${cash} in the cash box.
+    {person} had ${cash} in the cash box.
   > The cash box then holds {$=}.
   ? How many dollars are in the cash box then?
 rest = total - wage
@@ -168,18 +169,19 @@ rest = total - wage
   > {$=} stay in the cash box.
   ? How many dollars stay in the cash box?
 each = rest / weeks
-    The owner spends this in {weeks} weeks, the same amount each week.
-  > The owner spends {$=} a week.
-  ? How many dollars does the owner spend each week?
+    {person} then spends all the money in the cash box in {weeks} weeks, the same amount each
+    week.
+  > {person} spends {$=} a week.
+  ? How many dollars does {person} spend each week?
 
 == blocks_in_a_box
 draw length 2..5, width 2..5, height 2..4
 layer = length * width
-    A box is {length} blocks long and {width} blocks wide.
+    {person} has a box that is {length} blocks long and {width} blocks wide.
   > A layer has {=} blocks.
   ? How many blocks cover the bottom of the box?
 all = layer * height
-    It holds {height} layers of blocks.
+    The box holds {height} layers of blocks.
   > The box holds {=} blocks.
   ? How many blocks does the box hold?
 left = all - used
@@ -198,11 +200,11 @@ more = each + own
 == growing_plant
 draw start 2..12, growth 2..6, weeks 2..6
 gain = growth * weeks
-    A plant grows {growth} inches a week for {weeks} weeks.
+    {person}'s plant grows {growth} inches a week for {weeks} weeks.
   > The plant grows {=} inches.
   ? How many inches does the plant grow?
 height = start + gain
-    At the beginning it was {start} inches tall.
+    At the beginning the plant was {start} inches tall.
   > It is then {=} inches tall.
   ? How many inches tall is the plant then?
 second = height * times

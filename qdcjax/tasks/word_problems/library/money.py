@@ -6,7 +6,7 @@ TEMPLATES = parse_templates("""
 == coat_on_sale
 draw percent 10|20|25|50, other 2..25
 off = price * percent / 100
-    A coat costs ${price} and is on sale for {percent}% off.
+    {person} finds a coat that costs ${price} and is on sale for {percent}% off.
   > The discount is {$=}.
   ? How many dollars is the discount?
 sale = price - off
@@ -100,14 +100,14 @@ saved = gap * want
   ? How many dollars does {person} save by not buying at the first shop?
 also paid = unit2 * want
 wallet = saved + had
-    Everything saved goes into a box that held ${had}.
+    {person} puts the money saved that way into a box that held ${had}.
   > The box then holds {$=}.
   ? How many dollars does the box hold then?
 
 == class_fundraiser
 draw boxes1 2..6, boxes2 2..6, goal 30..60
 first = boxes1 * price1
-    A class sells {boxes1} boxes of cards for ${price1} each.
+    The class of {person} sells {boxes1} boxes of cards for ${price1} each.
   > The cards bring {$=}.
   ? How many dollars do the cards bring?
 second = boxes2 * price2
@@ -129,7 +129,7 @@ left = purse - each
   > The purse then holds {$=}.
   ? How many dollars does the purse hold then?
 
-== monthly_budget
+== daily_budget
 draw income 24..60
 rent = income / 3
     {person} earns ${income} a day and puts a third of it aside for rent.
@@ -151,18 +151,18 @@ saved = left - fun
   > {person} saves {$=} a day.
   ? How many dollars does {person} save a day?
 total = saved * days
-    {person} does this for {days} days.
+    {person} lives like this for {days} days.
   > {person} saves {$=} in all.
   ? How many dollars does {person} save in all?
 
 == cash_in_a_jar
 draw fives 2..6, tens 2..4, ones 2..15
 five = fives * 5
-    A jar holds {fives} five-dollar bills.
+    {person} has a jar with {fives} five-dollar bills in it.
   > The five-dollar bills are worth {$=}.
   ? How many dollars are in the jar?
 ten = tens * 10
-    It also holds {tens} ten-dollar bills.
+    The jar also holds {tens} ten-dollar bills.
   > The ten-dollar bills are worth {$=}.
 total = five + ten + ones
     The jar also holds {ones} one-dollar bills and nothing else.
@@ -203,7 +203,7 @@ gifts = half / gift
 == gym_membership
 draw base 2..25, months 2..6
 classes = visits * fee
-    A gym asks for ${fee} a class, and {person} takes {visits} classes a month.
+    A gym charges ${fee} a class, and {person} takes {visits} classes a month.
   > The classes cost {$=} a month.
   ? How many dollars do the classes cost a month?
 month = classes + base
@@ -211,13 +211,13 @@ month = classes + base
   > A month costs {$=}.
   ? How many dollars does a month cost?
 reduced = month - refund
-    An insurance pays {person} back ${refund} a month.
+    Insurance pays {person} back ${refund} a month.
   > After that a month costs {$=}.
-  ? How many dollars does a month cost after the insurance has paid?
+  ? How many dollars does a month cost after insurance has paid?
 total = reduced * months
     {person} goes there for {months} months.
   > In all {person} pays {$=}.
-  ? How many dollars does {person} pay in all after the insurance has paid?
+  ? How many dollars does {person} pay in all after insurance has paid?
 
 == doubling_savings
 draw first 2..8, start 2..15

@@ -10,13 +10,13 @@ later = now + years
   > In {years} years {person} will be {=} years old.
   ? How old will {person} be in {years} years?
 
-== age_of_a_parent
-draw child 3..12, times 2..5
-parent = child * times
+== age_of_an_aunt
+draw child 5..12, times 3..5, grown 13..30
+aunt = child * times
     {person} is {child} years old, and an aunt is {times} times as old.
   > The aunt is {=} years old.
   ? How old is the aunt?
-gap = parent - child
+gap = aunt - child
   > The aunt is {=} years older than {person}.
   ? How many years older than {person} is the aunt?
 later = gap + grown
@@ -25,7 +25,7 @@ later = gap + grown
   ? How old will the aunt be on that day?
 
 == ages_of_siblings
-draw youngest 2..10, gap1 2..8, gap2 2..8
+draw youngest 5..10, gap1 2..6, gap2 2..6, times 4..6
 middle = youngest + gap1
     {person} is {youngest} years old. A brother is {gap1} years older than {person}.
   > The brother is {=} years old.
@@ -79,11 +79,11 @@ second = give + b
     {person2} had {b} cards before that.
   > {person2} then has {=} cards.
   ? How many cards does {person2} have then?
-pass = second / 3
+handed = second / 3
     {person2} gives a third of all {person2.his} cards to {person3}.
   > {person3} gets {=} cards.
   ? How many cards does {person3} get?
-third = pass + c
+third = handed + c
     {person3} had {c} cards before that.
   > {person3} then has {=} cards.
   ? How many cards does {person3} have then?
@@ -136,7 +136,7 @@ after = total - doctor
   > Then it has {$=} left.
   ? How many dollars does that home have left after paying the doctor?
 bags = after / bag
-    It spends the rest on bags of food for ${bag} each.
+    That home spends the rest on bags of food for ${bag} each.
   > It buys {=} bags of food.
   ? How many bags of food does that home buy?
 
@@ -200,7 +200,7 @@ share = left / 3
 == guests_at_a_party
 draw families 2..6, adults 2..4, kids 2..5
 each = adults + kids
-    Each family at a party has {adults} adults and {kids} children.
+    Each family at {person}'s party has {adults} adults and {kids} children.
   > A family has {=} people.
   ? How many people does a family have?
 people = each * families
@@ -214,7 +214,7 @@ all = people + singles
   > {=} people are at the party.
   ? How many people are at the party?
 tables = all / seats
-    All of them sit at tables of {seats}, and every table is full.
+    All guests sit at tables of {seats}, and every table is full.
   > They fill {=} tables.
   ? How many tables do they fill?
 candles = tables * lights
@@ -222,7 +222,7 @@ candles = tables * lights
   > There are {=} candles.
   ? How many candles are there?
 burning = candles - out
-    The wind puts out {out} of them.
+    The wind puts out {out} of the candles.
   > {=} candles still burn.
   ? How many candles still burn?
 """)

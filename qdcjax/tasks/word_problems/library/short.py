@@ -36,7 +36,7 @@ left = total - lost
   > Then {person} has {=} {item} left.
   ? How many {item} does {person} have left?
 share = left / friends
-    {person} shares all that are left equally among {friends} friends.
+    {person} shares all {item} that are left equally among {friends} friends.
   > Each friend gets {=} {item}.
   ? How many {item} does each friend get?
 after = share + had
@@ -88,7 +88,7 @@ also ab = a + b
 also ac = a + c
 also bc = b + c
 each = all / 3
-    Then the three children share them equally.
+    Then the three children share all of these {item} equally.
   > Each child gets {=} {item}.
   ? How many {item} does each child get?
 gain = each - a
@@ -111,7 +111,7 @@ change = paid - total
   ? How many dollars does {person} get back?
 also rest = paid - cost
 share = change / kids
-    {person} shares this change equally among {kids} children.
+    {person} shares the change equally among {kids} children.
   > Each child gets {$=}.
   ? How many dollars does each child get?
 has = share + saved
@@ -294,7 +294,7 @@ both = left + second
   > Together they have {=} good {item}.
   ? How many good {item} do they have together?
 each = both / boxes
-    They pack these equally into {boxes} boxes.
+    They pack the good {item} equally into {boxes} boxes.
   > Each box holds {=} {item}.
   ? How many {item} does each box hold?
 
@@ -305,7 +305,7 @@ cost = n * price
   > The {treat} cost {$=}.
   ? How many dollars do the {treat} cost?
 reduced = cost - coupon
-    A coupon takes ${coupon} off.
+    A coupon takes ${coupon} off the cost.
   > With the coupon they cost {$=}.
   ? How many dollars do they cost with the coupon?
 total = reduced + soda

@@ -6,8 +6,8 @@ TEMPLATES = parse_templates("""
 == riding_apart
 draw hours 2..6
 together = speed1 + speed2
-    Two riders leave a town in opposite directions, one at {speed1} and one at {speed2} miles
-    an hour.
+    {person} and {person2} leave a town in opposite directions, {person} at {speed1} and
+    {person2} at {speed2} miles an hour.
   > Each hour the distance between them grows by {=} miles.
   ? By how many miles does the distance between them grow each hour?
 apart = together * hours
@@ -16,39 +16,39 @@ apart = together * hours
   ? How many miles apart are they then?
 also way1 = speed1 * hours
 also way2 = speed2 * hours
-rest = goal - apart
-    Their goals are {goal} miles apart, each straight ahead.
-  > They still have {=} miles to ride together.
-  ? How many miles do the two still have to ride together?
-more = rest / slow
-    From then on the distance between them grows by {slow} miles an hour.
-  > That takes {=} more hours.
-  ? How many more hours pass until they are as far apart as their goals?
-all = hours + more
+back = apart / closing
+    Then both turn around, and the distance between them shrinks by {closing} miles an hour.
+  > They meet after {=} more hours.
+  ? How many hours after turning around do they meet?
+all = hours + back
   > In all they ride for {=} hours.
-  ? After how many hours in all are they as far apart as their goals?
+  ? For how many hours do they ride in all until they meet?
+water = all * cups
+    {person} drinks {cups} cups of water in every hour of the ride.
+  > {person} drinks {=} cups.
+  ? How many cups of water does {person} drink until they meet?
 
 == there_and_back
 draw hours 2..6, pause 2..9
 way = hours * speed
-    A truck drives {hours} hours at {speed} miles an hour to a farm.
+    {person} drives a truck for {hours} hours at {speed} miles an hour to a farm.
   > The farm is {=} miles away.
-  ? How many miles does the truck drive to the farm?
+  ? How many miles does {person} drive to the farm?
 back = way / slow
-    It drives back the same way at {slow} miles an hour.
+    {person} drives back the same way at {slow} miles an hour.
   > The way back takes {=} hours.
   ? How many hours does the way back take?
 driving = hours + back
-  > The truck drives for {=} hours.
-  ? How many hours does the truck drive in all?
+  > {person} drives for {=} hours.
+  ? How many hours does {person} drive in all?
 total = driving + pause
-    At the farm it stops for {pause} hours.
+    At the farm {person} rests for {pause} hours.
   > The whole trip takes {=} hours.
   ? How many hours does the whole trip take?
 pay = total * wage
-    The driver earns ${wage} for every hour of the trip.
-  > The driver earns {$=}.
-  ? How many dollars does the driver earn?
+    {person} earns ${wage} for every hour of the trip.
+  > {person} earns {$=}.
+  ? How many dollars does {person} earn?
 
 == bus_stops
 draw start 10..50, on1 2..20, on2 2..20, on3 2..20
@@ -88,7 +88,7 @@ h = g / rows
 == an_hour_of_class
 draw intro 2..20
 work = 60 - intro
-    A class lasts one hour. The first {intro} minutes are for singing.
+    The class of {person} lasts one hour. The first {intro} minutes are for singing.
   > {=} minutes are left after the singing.
   ? How many minutes are left after the singing?
 rest = work - game
@@ -118,8 +118,8 @@ running = days - off
     {person} runs on all but {off} of these days.
   > {person} runs on {=} days.
   ? On how many days does {person} run?
-long = running / 3
-    A third of the days of running are for long runs.
+long = running / 4
+    A fourth of the days of running are for long runs.
   > {=} days are for long runs.
   ? On how many days does {person} make long runs?
 short = running - long
@@ -131,13 +131,14 @@ gap = short - long
   ? How many more days are for short runs than for long runs?
 
 == laps_each_day
-draw first 2..12, more 2..8
+draw first 2..12, more 2..8, extra 2..8
 second = first + more
-    On Monday {person} swims {first} laps. Each day after that {person} swims {more} laps more
-    than on the day before.
+    On Monday {person} swims {first} laps. On Tuesday {person} swims {more} laps more than on
+    Monday.
   > On Tuesday {person} swims {=} laps.
   ? How many laps does {person} swim on Tuesday?
-third = second + more
+third = second + extra
+    On Wednesday {person} swims {extra} laps more than on Tuesday.
   > On Wednesday {person} swims {=} laps.
   ? How many laps does {person} swim on Wednesday?
 all = first + second + third
@@ -156,7 +157,7 @@ gap = record - mean
 == fuel_for_the_van
 draw mileage 2..9, price 2..6
 gallons = miles / mileage
-    A van drives {miles} miles. It goes {mileage} miles on each gallon of fuel.
+    A van goes {mileage} miles on each gallon of fuel, and {person} drives it for {miles} miles.
   > The van needs {=} gallons.
   ? How many gallons does the van need?
 cost = gallons * price
@@ -164,17 +165,17 @@ cost = gallons * price
   > The fuel costs {$=}.
   ? How many dollars does the fuel cost?
 total = cost + toll
-    The driver also pays a toll of ${toll}.
+    {person} also pays a toll of ${toll}.
   > Fuel and toll cost {$=}.
   ? How many dollars do fuel and toll cost together?
 each = total / riders
-    The cost is shared equally by {riders} riders.
+    Fuel and toll are shared equally by {riders} riders.
   > Each rider pays {$=}.
   ? How many dollars does each rider pay?
 left = purse - each
-    One rider, {person}, had ${purse} before paying.
-  > {person} has {$=} left.
-  ? How many dollars does {person} have left?
+    One rider, {person2}, had ${purse} before paying.
+  > {person2} has {$=} left.
+  ? How many dollars does {person2} have left?
 
 == elevator
 draw start 2..20, up1 2..20, up2 2..20
@@ -183,20 +184,20 @@ a = start + up1
   > It is at floor {=}.
   ? At which floor is the elevator?
 b = a - down1
-    Then it goes down {down1} floors.
+    Then the elevator goes down {down1} floors.
   > Then it is at floor {=}.
   ? At which floor is the elevator then?
 c = b + up2
-    After that it goes up {up2} floors.
+    After that the elevator goes up {up2} floors.
   > After that it is at floor {=}.
   ? At which floor is the elevator after that?
 d = c / 2
-    {person} gets on there and rides down to the floor with half that number.
+    At that floor {person} gets on, and rides down to the floor with half its number.
   > {person} gets off at floor {=}.
   ? At which floor does {person} get off?
 steps = d * stairs
-    Later {person} walks from this floor all the way down to floor 0, and each floor has {stairs}
-    stairs.
+    Later {person} walks from there all the way down to floor 0, with {stairs} stairs from each
+    floor to the next.
   > {person} walks down {=} stairs.
   ? How many stairs does {person} walk down?
 
@@ -212,22 +213,22 @@ fee = first + more
   > Parking costs {$=}.
   ? How many dollars does the parking cost?
 change = paid - fee
-    {person} pays with ${paid}.
+    {person} pays with ${paid} and puts the change into an empty pocket.
   > {person} gets {$=} back.
   ? How many dollars does {person} get back?
 total = change + coins
     {person} has ${coins} in another pocket.
-  > With the other pocket that is {$=}.
-  ? How many dollars does {person} have with what comes back and what is in the other pocket?
+  > In both pockets {person} has {$=}.
+  ? How many dollars does {person} have in both pockets?
 rides = total / ride
-    {person} spends it all on boat rides for ${ride} each.
+    {person} spends all the money from both pockets on boat rides for ${ride} each.
   > {person} can take {=} rides.
   ? How many boat rides does {person} take?
 
 == delivery_trips
 draw load 2..9, minutes 2..9
 trips = parcels / load
-    A boat takes {load} parcels on each trip and has to carry {parcels} parcels.
+    {person}'s boat takes {load} parcels on each trip and has to carry {parcels} parcels.
   > The boat makes {=} trips.
   ? How many trips does the boat make?
 time = trips * minutes

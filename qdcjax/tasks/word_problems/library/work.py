@@ -19,7 +19,7 @@ total = regular + late
   > In all {person} earns {$=}.
   ? How many dollars does {person} earn in all?
 left = total - tax
-    Of all this {person} pays ${tax} in taxes.
+    Of all these earnings {person} pays ${tax} in taxes.
   > After taxes {$=} are left.
   ? How many dollars are left after taxes?
 half = left / 2
@@ -48,7 +48,7 @@ made = together * hours
 also made1 = rate1 * hours
 also made2 = rate2 * hours
 good = made - bad
-    Of these {bad} are faulty.
+    Of these {toy} {bad} are faulty.
   > {=} {toy} are good.
   ? How many {toy} are good?
 boxes = good / size
@@ -111,24 +111,24 @@ total = crates * per
   > The shop gets {=} {toy}.
   ? How many {toy} does the shop get?
 packed = boxes * size
-    It fills {boxes} boxes with {size} of them each, and the other {toy} do not fit.
+    The shop fills {boxes} boxes with {size} {toy} each, and the other {toy} do not fit.
   > {=} {toy} fit into the boxes.
 left = total - packed
   > {=} {toy} do not fit.
   ? How many {toy} do not fit into the boxes?
 each = left / shelves
-    Those are put in equal numbers on {shelves} shelves.
+    The {toy} that do not fit are put in equal numbers on {shelves} shelves.
   > Each shelf gets {=} {toy}.
   ? How many {toy} does each shelf get?
 worth = each * price
     Each {toy.one} sells for ${price}.
-  > Those on one shelf sell for {$=}.
-  ? For how many dollars do those on one shelf sell?
+  > The {toy} on one shelf sell for {$=}.
+  ? For how many dollars do all the {toy} on one shelf sell?
 
 == faulty_lamps
 draw percent 10|20|25, lamps 8..60
 bad = lamps * percent / 100
-    A factory makes {lamps} lamps, and {percent}% of them are faulty.
+    {person}'s factory makes {lamps} lamps, and {percent}% of them are faulty.
   > {=} lamps are faulty.
   ? How many lamps are faulty?
 good = lamps - bad
@@ -141,7 +141,7 @@ ready = good + repaired
   > {=} lamps can be sold.
   ? How many lamps can be sold after the repair?
 boxes = ready / size
-    All these are packed into boxes of {size}.
+    All lamps that are not faulty after the repair are packed into boxes of {size}.
   > They fill {=} boxes.
   ? How many boxes do they fill?
 
@@ -152,7 +152,7 @@ books = shelves * per
   > The library has {=} books.
   ? How many books does the library have?
 here = books - lent
-    It lends out {lent} books.
+    The library lends out {lent} books.
   > {=} books stay there.
   ? How many books stay in the library?
 more = here + gifts
@@ -164,7 +164,7 @@ old = more / 2
   > It sells {=} books.
   ? How many books does the library sell?
 money = old * price
-    Each of these sells for ${price}.
+    Each of the books sells for ${price}.
   > They bring {$=}.
   ? How many dollars do the sold books bring?
 total = money + grant
@@ -176,11 +176,12 @@ rest = total - chairs
   > Then {$=} are left.
   ? How many dollars are left after paying for the chairs?
 lamps = rest / lamp
-    It spends the rest on lamps for ${lamp} each.
+    The library spends the rest on lamps for ${lamp} each.
   > It buys {=} lamps.
   ? How many lamps does the library buy?
 
 == school_election
+draw third 5..30
 left = votes / 2
     In an election with {votes} votes {person} gets half of them.
   > {person} gets {=} votes.
@@ -190,14 +191,14 @@ others = votes - left - third
   > {person3} gets {=} votes.
   ? How many votes does {person3} get?
 also second = left - third
-gap = left - others
-  > {person} gets {=} more votes than {person3}.
-  ? How many more votes does {person} get than {person3}?
+gap = third - others
+  > {person2} gets {=} more votes than {person3}.
+  ? How many more votes does {person2} get than {person3}?
 
 == legs_on_a_farm
-draw birds 2..12, goats 2..8
+draw birds 2..12, goats 2..8, gone 4|6|8|10|12|14|16|18|20|24|28|32|36|40
 wings = birds * 2
-    A farm has {birds} hens and {goats} goats. A hen has two legs and a goat has four.
+    {person} has {birds} hens and {goats} goats. A hen has two legs and a goat has four.
   > The hens have {=} legs.
 legs = goats * 4
   > The goats have {=} legs.
@@ -248,8 +249,8 @@ taken = seats - free
     At a concert {free} seats stay free.
   > {=} seats are taken.
   ? How many seats are taken?
-children = taken / 3
-    A third of the guests are children, and each guest has one seat.
+children = taken / 4
+    A fourth of the guests are children, and each guest has one seat.
   > {=} guests are children.
   ? How many guests are children?
 adults = taken - children

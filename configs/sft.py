@@ -1,0 +1,66 @@
+"""Supervised fine-tuning of a policy on reference solutions.
+
+python -m qdcjax.main --config=configs/sft.py
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from qdcjax.tasks.word_problems import DEFAULT_HELD_OUT, DEFAULT_TEMPLATES
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    config = ConfigDict()
+    config.study = "sft"
+    config.preset = preset
+    config.seed = 0
+    config.mesh = ConfigDict({"data": -1, "fsdp": 1, "tensor": 1})
+    config.task = ConfigDict(
+        {
+            "name": "word_problems",
+            "templates": DEFAULT_TEMPLATES,
+            "held_out_templates": DEFAULT_HELD_OUT,
+            "min_depth": 2,
+            "max_depth": 5,
+            "largest": 60,
+        }
+    )
+    config.tokenizer = ConfigDict({"vocab_size": 512})
+    config.policy = ConfigDict(
+        {
+            "pretrained": config_dict.placeholder(str),
+            "layers": 2,
+            "width": 64,
+            "heads": 2,
+            "kv_heads": 2,
+            "head_width": 32,
+            "mlp_width": 192,
+            "max_length": 512,
+            "dtype": "float32",
+            "remat": "none",
+        }
+    )
+    config.sft = ConfigDict(
+        {
+            "questions": 30_000,
+            "validation_questions": 200,
+            "steps": 1_800,
+            "batch_size": 32,
+            "microbatches": 1,
+            "buckets": 2,
+            "log_every": 50,
+            "checkpoint_every": 300,
+            "evaluate_every": 300,
+            "optimizer": ConfigDict({"learning_rate": 3e-3, "warmup": 0.05}),
+        }
+    )
+    config.evaluation = ConfigDict(
+        {
+            "splits": ("test", "held_out"),
+            "questions": 300,
+            "samples": 8,
+            "temperature": 1.0,
+            "max_new_tokens": 96,
+            "batch_size": 512,
+        }
+    )
+    return config

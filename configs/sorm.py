@@ -1,0 +1,82 @@
+"""Stepwise outcome reward models from a policy's own rollouts (GLoRe, steps 1–4).
+
+python -m qdcjax.main --config=configs/sorm.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import sft
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    config = sft.get_config(preset)
+    config.study = "sorm"
+    config.drafts = ConfigDict(
+        {
+            "questions": 1_250,
+            "samples": 4,
+            "temperature": 1.0,
+            "max_new_tokens": 96,
+            "batch_size": 512,
+        }
+    )
+    config.verify = ConfigDict(
+        {
+            "prefixes": 0,
+            "samples": 8,
+            "temperature": 1.0,
+            "max_new_tokens": 96,
+            "batch_size": 512,
+        }
+    )
+    config.verify_many = ConfigDict({**config.verify, "prefixes": 256, "samples": 32})
+    config.reward = ConfigDict(
+        {
+            "seeds": (0, 1, 2),
+            "threshold": 0.5,
+            "steps": 500,
+            "batch_size": 32,
+            "log_every": 25,
+            "checkpoint_every": 250,
+            "optimizer": ConfigDict({"learning_rate": 1e-3, "warmup": 0.1}),
+        }
+    )
+    config.predictions = predictions()
+    return config
+
+
+def predictions() -> ConfigDict:
+    """Claims of the paper's page, each with a statistic's threshold fixed before any run."""
+    return ConfigDict(
+        {
+            "G1_steps": {
+                "claim": "SORM's step accuracy exceeds the ORM's by at least 4 points",
+                "threshold": 0.04,
+            },
+            "G1_answers": {
+                "claim": "the ORM's accuracy on final answers is no lower than the SORM's",
+                "threshold": 0.0,
+            },
+            "G2": {
+                "claim": "the ORM calls more right steps wrong than the SORM",
+                "threshold": 0.0,
+            },
+            "G2_hard": {
+                "claim": "and more so on questions that the student rarely solves",
+                "threshold": 0.0,
+            },
+            "G6": {
+                "claim": "without balancing, values fall more from first to last steps",
+                "threshold": 0.0,
+            },
+            "G7_rise": {
+                "claim": "labels from 8 completions are more accurate than from 1",
+                "threshold": 0.0,
+            },
+            "G7_lucky": {
+                "claim": "most completions give less precise labels than 1: lucky ones count",
+                "threshold": 0.0,
+                "direction": "below",
+            },
+        }
+    )

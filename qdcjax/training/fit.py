@@ -1,0 +1,105 @@
+"""Examples in, trained parameters out: optimiser, mesh, batches and loop put together."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from qdcjax.data.batches import Example, make_batches
+from qdcjax.models.transformer import Transformer
+from qdcjax.training import sharding
+from qdcjax.training.loop import train
+from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
+from qdcjax.training.step import LossFn, compile_update, init_state, make_update
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How long and how a model is trained.
+
+    Attributes:
+      steps: optimiser steps.
+      batch_size: examples a step, over all devices.
+      optimizer: AdamW and its schedule.
+      microbatches: parts that a batch is worked on in, one after another.
+      buckets: padded lengths, each compiled once.
+      log_every, checkpoint_every, evaluate_every: in steps; 0 never evaluates.
+    """
+
+    steps: int
+    batch_size: int
+    optimizer: OptimizerConfig
+    microbatches: int = 1
+    buckets: int = 2
+    log_every: int = 50
+    checkpoint_every: int = 500
+    evaluate_every: int = 0
+
+
+def fit(
+    model: Transformer,
+    params,
+    loss_fn: LossFn,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    *,
+    seed: int,
+    mesh: Mesh,
+    workdir: Path,
+    name: str,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+):
+    """Trains `params` on `examples` and returns the new ones; resumable (see `loop.train`).
+
+    Args:
+      model: for its parameters' logical axes.
+      params: to start from; their memory is given away.
+      loss_fn: see `step.make_update`.
+      examples: dicts of `tokens`, `mask` and what the loss reads.
+      settings: how.
+      seed: of the order of examples and of the step keys.
+      mesh: devices; the batch is cut by data and fsdp.
+      workdir, name: of the run and the stage.
+      evaluate: parameters → metrics.
+    """
+    ways = mesh.shape["data"] * mesh.shape["fsdp"] * settings.microbatches
+    if settings.batch_size % ways:
+        raise ValueError(
+            f"batch_size={settings.batch_size} must be a multiple of data × fsdp × microbatches "
+            f"= {ways}"
+        )
+    optimizer = make_optimizer(settings.optimizer, settings.steps)
+    shardings = sharding.state_shardings(
+        params, sharding.param_shardings(model, mesh), optimizer, mesh
+    )
+    by_batch = sharding.batch_sharding(mesh)
+    update = compile_update(
+        make_update(loss_fn, optimizer, settings.microbatches),
+        shardings,
+        by_batch,
+        sharding.replicated(mesh),
+    )
+    state = train(
+        update,
+        jax.device_put(init_state(params, optimizer), shardings),
+        make_batches(
+            examples,
+            settings.batch_size,
+            seed,
+            buckets=settings.buckets,
+            process=(jax.process_index(), jax.process_count()),
+        ),
+        steps=settings.steps,
+        key=jax.random.key(seed),
+        workdir=workdir,
+        name=name,
+        log_every=settings.log_every,
+        checkpoint_every=settings.checkpoint_every,
+        evaluate=evaluate,
+        evaluate_every=settings.evaluate_every,
+        put=lambda batch: sharding.put_batch(batch, by_batch),
+    )
+    return state.params
