@@ -24,7 +24,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "largest": 60,
         }
     )
-    config.tokenizer = ConfigDict({"vocab_size": 512})
+    config.tokenizer = ConfigDict({"vocab_size": 640})
     config.policy = ConfigDict(
         {
             "pretrained": config_dict.placeholder(str),
@@ -45,8 +45,8 @@ def get_config(preset: str = "") -> ConfigDict:
             "validation_questions": 200,
             "steps": 1_800,
             "batch_size": 32,
-            "microbatches": 1,
-            "buckets": 2,
+            "microbatches": 8,
+            "buckets": 3,
             "log_every": 50,
             "checkpoint_every": 300,
             "evaluate_every": 300,
@@ -59,7 +59,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "questions": 300,
             "samples": 8,
             "temperature": 1.0,
-            "max_new_tokens": 96,
+            "max_new_tokens": 120,
             "batch_size": 512,
         }
     )

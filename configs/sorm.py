@@ -16,7 +16,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "questions": 1_250,
             "samples": 4,
             "temperature": 1.0,
-            "max_new_tokens": 96,
+            "max_new_tokens": 120,
             "batch_size": 512,
         }
     )
@@ -25,7 +25,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "prefixes": 0,
             "samples": 8,
             "temperature": 1.0,
-            "max_new_tokens": 96,
+            "max_new_tokens": 120,
             "batch_size": 512,
         }
     )
@@ -36,6 +36,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "threshold": 0.5,
             "steps": 500,
             "batch_size": 32,
+            "microbatches": 8,
             "log_every": 25,
             "checkpoint_every": 250,
             "optimizer": ConfigDict({"learning_rate": 1e-3, "warmup": 0.1}),

@@ -8,6 +8,7 @@ built in `stages/<name>.partial` and renamed when whole, so that a kill leaves n
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -130,8 +131,14 @@ class Workdir:
             return datasets.concatenate_datasets(pieces)
 
     def write_summary(self, summary: Mapping[str, float]) -> None:
-        """Writes `summary.json` (a function of config and seed alone) and `timings.json`."""
-        flat = {name: float(value) for name, value in sorted(summary.items())}
+        """Writes `summary.json` (a function of config and seed alone) and `timings.json`.
+
+        A figure that the run could not determine is null.
+        """
+        flat = {
+            name: float(value) if math.isfinite(value) else None
+            for name, value in sorted(summary.items())
+        }
         write_json(self.path / "summary.json", flat)
         write_json(self.path / "timings.json", self.seconds)
 

@@ -63,7 +63,6 @@ def _make(kind: type, fields: Mapping[str, Any], section: str) -> Any:
     names = {field.name for field in dataclasses.fields(kind)}
     for name in fields:
         if name not in names:
-            raise ValueError(
-                f"{section}.{name} is no field of {kind.__name__}: it has {', '.join(sorted(names))}"
-            )
+            known = ", ".join(sorted(names))
+            raise ValueError(f"{section}.{name} is no field of {kind.__name__}: it has {known}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

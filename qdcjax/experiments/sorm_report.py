@@ -8,7 +8,8 @@ import numpy as np
 from qdcjax.experiments import evaluate, publish
 from qdcjax.experiments.sorm_findings import KINDS, Findings, values_at_steps
 from qdcjax.measures.classification import balanced_accuracy, false_negative_rate
-from qdcjax.measures.intervals import Interval, students_t
+from qdcjax.measures.intervals import Interval
+from qdcjax.reasoning.reward_evaluation import over_seeds
 from qdcjax.reporting import figures
 from qdcjax.reporting.browser import SolutionBrowser, SolutionView, StepView
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section
@@ -70,7 +71,7 @@ def steps_section(workdir: Workdir, found: Findings, folder: Path) -> Section:
     lengths = [int(n) for n in np.unique(steps.length) if _both(steps.truth[steps.length == n])]
     accuracy = {
         LABELS[kind]: [
-            over_seeds(values, steps.length == n, lambda y, s: balanced_accuracy(y, s, threshold),
+            in_rows(values, steps.length == n, lambda y, s: balanced_accuracy(y, s, threshold),
                        steps.truth)
             for n in lengths
         ]
@@ -80,10 +81,14 @@ def steps_section(workdir: Workdir, found: Findings, folder: Path) -> Section:
     right = steps.truth == 1
     inside = [right & (steps.success >= low) & (steps.success < high) for low, high in bins]
     kept = [rows for rows in inside if rows.any()]
-    names = [f"{low:.0%}–{min(high, 1):.0%}" for (low, high), r in zip(bins, inside) if r.any()]
+    names = [
+        f"{low:.0%}–{min(high, 1):.0%}"
+        for (low, high), rows in zip(bins, inside, strict=True)
+        if rows.any()
+    ]
     missed = {
         LABELS[kind]: [
-            over_seeds(values, rows, lambda y, s: false_negative_rate(y, s >= threshold),
+            in_rows(values, rows, lambda y, s: false_negative_rate(y, s >= threshold),
                        steps.truth)
             for rows in kept
         ]
@@ -94,7 +99,7 @@ def steps_section(workdir: Workdir, found: Findings, folder: Path) -> Section:
     drift = {
         LABELS[kind]: figures.series_of_intervals(
             positions,
-            [over_seeds(values, steps.length == n, lambda _, s: s.mean(), steps.truth)
+            [in_rows(values, steps.length == n, lambda _, s: s.mean(), steps.truth)
              for n in positions],
         )
         for kind, values in by_kind.items()
@@ -266,9 +271,9 @@ def step_values(found: Findings) -> dict[str, list[np.ndarray]]:
     return values
 
 
-def over_seeds(values: Sequence[np.ndarray], rows: np.ndarray, statistic, truth) -> Interval:
+def in_rows(values: Sequence[np.ndarray], rows: np.ndarray, statistic, truth) -> Interval:
     """Student's t interval over seeds of a statistic of (truth, values) in some rows."""
-    return students_t([statistic(truth[rows], seed[rows]) for seed in values])
+    return over_seeds([statistic(truth[rows], seed[rows]) for seed in values])
 
 
 def _both(truth: np.ndarray) -> bool:

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 from qdcjax.models.attention import cached_attention, causal_attention, rotary_angles, rotate
 from qdcjax.models.cache import Cache, LayerCache
 
+UNROLLED = 4  # layers; a scan that is this short costs more than it saves
+
 REMAT_POLICIES = {
     "none": None,
     "full": jax.checkpoint_policies.nothing_saveable,
@@ -235,6 +237,7 @@ class Transformer(nn.Module):
             split_rngs={"params": True},
             in_axes=nn.broadcast,
             length=c.layers,
+            unroll=c.layers if c.layers <= UNROLLED else 1,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )(c)
         self.final_norm = RMSNorm(c.norm_eps, c.dtype)
@@ -294,7 +297,7 @@ def count_params(params) -> int:
 def layer_params(params) -> tuple:
     """The stacked layer parameters as one tree a layer, for `decode_step`."""
     length = jax.tree.leaves(params["layers"])[0].shape[0]
-    return tuple(jax.tree.map(lambda x: x[i], params["layers"]) for i in range(length))
+    return tuple(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(length))
 
 
 def prefill(model: Transformer, params, tokens, lengths, samples: int, slots: int):

@@ -3,7 +3,8 @@
 A solution has L steps. From the prefix that ends with step i the student samples K completions;
 a right one shows that the prefix can still lead to the answer (GLoRe, arXiv 2402.10963: y_i is 1
 when any of them is right, an estimate of V* by rejection). The rules, in this order:
-`is_consistent` filters the completions, successes are counted over tries, `propagate` and `balance` follow.
+`is_consistent` filters the completions, `step_successes` counts successes over tries, `propagate`
+and `balance` follow.
 """
 
 from collections.abc import Sequence

@@ -73,7 +73,7 @@ def units(
 def step_figures(steps: Units, scores: np.ndarray, threshold: float) -> dict[str, float]:
     """One model's figures on steps, from its values [U] in [0, 1]."""
     predicted = scores >= threshold
-    hard = steps.success <= np.quantile(steps.success[steps.truth == 1], 1 / 3)
+    hard = steps.success <= hard_below(steps)
     by_length, _ = balanced_accuracy_by_group(
         steps.truth, scores, steps.length, threshold, LEAST_IN_A_CLASS
     )
@@ -93,6 +93,15 @@ def step_figures(steps: Units, scores: np.ndarray, threshold: float) -> dict[str
     }
 
 
+def hard_below(steps: Units) -> float:
+    """The success rate up to which a question is hard: the lower third of right steps lies there.
+
+    0 when no step is right.
+    """
+    right = steps.success[steps.truth == 1]
+    return float(np.quantile(right, 1 / 3)) if len(right) else 0.0
+
+
 def answer_figures(correct: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
     """One model's figures on whole solutions, from its values [N] at the last token."""
     return {
@@ -103,12 +112,18 @@ def answer_figures(correct: np.ndarray, scores: np.ndarray, threshold: float) ->
 
 
 def across_seeds(figures: Sequence[dict[str, float]]) -> dict[str, Interval]:
-    """Figure → Student's t interval over seeds."""
-    return {name: students_t([values[name] for values in figures]) for name in figures[0]}
+    """Figure → Student's t interval over seeds; NaN where a seed has none."""
+    return {name: over_seeds([values[name] for values in figures]) for name in figures[0]}
 
 
-def difference(
-    a: Sequence[dict[str, float]], b: Sequence[dict[str, float]], name: str
-) -> Interval:
+def difference(a: Sequence[dict[str, float]], b: Sequence[dict[str, float]], name: str) -> Interval:
     """Student's t interval of a − b over seeds, paired by seed."""
-    return students_t([x[name] - y[name] for x, y in zip(a, b, strict=True)])
+    return over_seeds([x[name] - y[name] for x, y in zip(a, b, strict=True)])
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """Student's t interval; undefined (NaN) when a value is, or with one seed only its value."""
+    if len(values) < 2 or not np.all(np.isfinite(values)):
+        value = float(np.mean(values))
+        return Interval(value, float("nan"), float("nan"), f"{len(values)} seeds, no interval")
+    return students_t(values)

@@ -84,9 +84,9 @@ def verify(
 ) -> dict[str, list[Any]]:
     """K verifying completions from every prefix: one row a prefix.
 
-    Columns: `problem_id`, `prefix` (tokens), `step`, `length`, `truth`, `completions` (K texts; refiners
-    are trained on them), `correct` (K), `consistent` (K, whether a completion uses the step's
-    result again).
+    Columns: `problem_id`, `prefix` (tokens), `step`, `length`, `truth`, `completions` (K texts;
+    refiners are trained on them), `correct` (K), `consistent` (K, whether a completion uses the
+    step's result again).
     """
     samples = _complete(
         policy,

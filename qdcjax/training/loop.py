@@ -68,7 +68,7 @@ def train(
             state = saver.load_pytree(saver.latest, state)
         start = int(state.step)
         log = MetricLog(workdir, name, start)
-        with log, progress(steps, f"train {name}", "tokens", done=start) as bar:
+        with log, progress(steps, f"train {name}", "steps", done=start) as bar:
             pending: tuple[int, dict, Any] | None = None
             window = _Window()
             for step in range(start, steps):

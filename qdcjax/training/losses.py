@@ -31,7 +31,9 @@ def language_model_loss(model: Transformer):
         logits = model.apply({"params": params}, batch["tokens"])[:, :-1]
         targets, weights = batch["tokens"][:, 1:], batch["weights"][:, 1:]
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        right = jnp.argmax(jax.lax.stop_gradient(logits), axis=-1) == targets
+        # The target is the argmax when its loss is that of the largest logit; an argmax is slow.
+        best = jax.nn.logsumexp(logits, axis=-1) - jnp.max(logits, axis=-1)
+        right = jax.lax.stop_gradient(loss <= best)
         return jnp.sum(weights * loss), {"token_accuracy": jnp.sum(weights * right)}
 
     return loss_fn

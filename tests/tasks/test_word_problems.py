@@ -67,7 +67,9 @@ def test_reference_solutions_hold(name, depth):
     text = problem.question + problem.solution
     assert not re.search(r"[{}]|  | [.,?!]|%s|None", text)
     assert problem.question[0].isupper() and problem.question.endswith("?")
-    assert all(line[0].isupper() or line[0].isdigit() for line in lines(problem))
+    assert all(
+        line.lstrip("$<")[0].isupper() or line.lstrip("$<")[0].isdigit() for line in lines(problem)
+    )
     assert not re.search(r"[.!?] [a-z]", problem.question)
     assert Fraction(problem.answer) == values[problem.meta["asked"]]
     assert problem.solution.endswith(f"\n#### {problem.answer}")

@@ -1,7 +1,7 @@
 """Whether the steps of a solution hold in a problem's graph of quantities.
 
 A problem is a set of given quantities and of relations `result = expression` between
-quantities. A step such as `Tom has 20-5=<<20-5=15>>15 apples left.` holds when
+quantities. A step such as `Tom has <<20-5=15>>15 apples left.` holds when
 
   1. its arithmetic is exact (rational numbers, no floats), and
   2. its expression, read with quantities in place of numbers, is a formula for one of

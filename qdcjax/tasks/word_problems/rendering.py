@@ -87,10 +87,10 @@ def layout(template: Template, depth: int) -> Layout:
 
 
 def _with_equation(step: str, expression: str, result: str) -> str:
-    """Puts `20-5=<<20-5=15>>15` (as slots) in place of `{=}`, with a dollar for `{$=}`."""
+    """Puts `<<20-5=15>>15` (as slots) in place of `{=}`, with a dollar for `{$=}`."""
     numbers = re.sub(r"[a-z][a-z0-9_]*", r"{\g<0>}", expression)
     equation = f"<<{numbers}={{{result}}}>>{{{result}}}"
-    return step.replace("{=}", f"{numbers}={equation}").replace("{$=}", f"{numbers}=${equation}")
+    return step.replace("{=}", equation).replace("{$=}", f"${equation}")
 
 
 def _renderer(text: str, columns: dict[str, int]) -> Callable[[Row], str]:

@@ -13,8 +13,8 @@
     also moved = sold + bought
 
 A template is a list of moves. A move has an equation, the sentences that it adds to the
-question, the line `>` that it adds to the solution, with `{=}` for `20-5=<<20-5=15>>15`
-(`{$=}` for `20-5=$<<20-5=15>>15`), and the question `?` to ask when the story ends there
+question, the line `>` that it adds to the solution, with `{=}` for `<<20-5=15>>15`
+(`{$=}` for `$<<20-5=15>>15`), and the question `?` to ask when the story ends there
 (left out: it cannot end there). A problem of depth d takes the first d moves, each of which
 must be needed for the answer of the last. Names on the right of an equation that no move
 before has derived are givens: they are drawn at random and stated in the text. Numbers there

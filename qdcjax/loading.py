@@ -1,0 +1,131 @@
+"""A run's model back in memory: `qdcjax.load('runs/sorm-default').sample([question])`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from qdcjax.data.examples import encode_prompts, prompt_text
+from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
+from qdcjax.models.transformer import Transformer, TransformerConfig
+from qdcjax.reasoning.reward_models import Solution, score
+from qdcjax.reasoning.steps import segment, separator_tokens
+from qdcjax.training.store import StoredModel, load_model
+
+MAX_NEW_TOKENS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A model of a run.
+
+    Attributes:
+      model: the Linen module; `model.apply({'params': params}, tokens)`.
+      params: its parameters.
+      tokenizer: that it was trained with.
+      config: its shape.
+    """
+
+    model: Transformer
+    params: Any
+    tokenizer: Tokenizer
+    config: TransformerConfig
+
+    def sample(
+        self,
+        questions: Sequence[str],
+        samples: int = 1,
+        temperature: float = 0.0,
+        key: jax.Array | None = None,
+    ) -> list[list[str]]:
+        """`samples` solutions of each question.
+
+        Args:
+          questions: texts.
+          samples: of each question.
+          temperature: 0 for greedy.
+          key: of the random numbers; key 0 by default.
+
+        Raises:
+          ValueError: one question instead of a list, or a reward model.
+        """
+        if isinstance(questions, str):
+            raise ValueError("questions must be a list of texts, not one text")
+        if self.config.output != "tokens":
+            raise ValueError("this is a reward model: it scores solutions and samples none")
+        prompts = encode_prompts(self.tokenizer, [prompt_text(text) for text in questions])
+        room = self.config.max_length - max(len(prompt) for prompt in prompts)
+        settings = SamplingSettings(
+            samples=samples, temperature=temperature, max_new_tokens=min(MAX_NEW_TOKENS, room)
+        )
+        found = sample(
+            self.model,
+            self.params,
+            Prompts(prompts, [stream(text) for text in questions]),
+            settings,
+            jax.random.key(0) if key is None else key,
+            self.tokenizer,
+        )
+        return [
+            [
+                self.tokenizer.decode(found.tokens[n, k, : found.lengths[n, k]].tolist())
+                for k in range(samples)
+            ]
+            for n in range(len(questions))
+        ]
+
+    def score_steps(
+        self, questions: Sequence[str], solutions: Sequence[str]
+    ) -> list[list[tuple[str, float]]]:
+        """Each solution's lines with a reward model's value in [0, 1] at their ends.
+
+        Args:
+          questions: texts.
+          solutions: one a question, as `sample` gives them; the last line is the answer.
+
+        Raises:
+          ValueError: a policy instead of a reward model.
+        """
+        if self.config.output != "scalar":
+            raise ValueError("this is a policy: load a reward model, e.g. model='sorm-0'")
+        prompts = encode_prompts(self.tokenizer, [prompt_text(text) for text in questions])
+        separators = separator_tokens(self.tokenizer)
+        rows, lines = [], []
+        for prompt, ids in zip(prompts, self.tokenizer.encode_many(solutions), strict=True):
+            steps = segment(ids, self.tokenizer, separators)
+            rows.append(Solution(prompt, [*ids, self.tokenizer.eos_id], steps.ends, False))
+            lines.append(steps.texts)
+        stored = StoredModel(self.model, self.params, self.tokenizer)
+        values = score(stored, rows, batch_size=min(64, len(rows)))
+        return [
+            [
+                *zip(texts, value[list(row.ends)].tolist(), strict=True),
+                (solution.rstrip("\n").rpartition("\n")[2], float(value[-1])),
+            ]
+            for texts, value, row, solution in zip(lines, values, rows, solutions, strict=True)
+        ]
+
+
+def load(path: str | Path, model: str = "student") -> Loaded:
+    """Model, parameters and tokeniser from a run's folder alone, on any number of devices.
+
+    Args:
+      path: the workdir of a run, or one of its stages.
+      model: the stage: `student`, `orm-0`, `sorm-0`, …
+
+    Raises:
+      FileNotFoundError: no such model there; the ones that are get named.
+      ValueError: a checkpoint that is cut short, or does not match its tokeniser.
+    """
+    stages = Path(path) / "stages"
+    folder = stages / model if stages.is_dir() else Path(path)
+    if not (folder / "model.json").is_file():
+        there = sorted(shape.parent.name for shape in stages.glob("*/model.json"))
+        raise FileNotFoundError(
+            f"no model {model!r} in {path}; models there: {', '.join(there) or 'none'}"
+        )
+    stored = load_model(folder)
+    return Loaded(stored.model, stored.params, stored.tokenizer, stored.model.config)

@@ -1,0 +1,277 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qdcjax.models.attention import causal_attention, rotary_angles, rotate
+from qdcjax.models.transformer import (
+    Transformer,
+    TransformerConfig,
+    count_params,
+    decode_step,
+    init_params,
+    layer_params,
+    prefill,
+)
+
+TINY = TransformerConfig(
+    vocab_size=48, layers=2, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=64
+)
+B, T = 2, 12
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Of the tiny model, with norms' scales off one, so that a forgotten scale shows."""
+    fresh = jax.jit(lambda key: init_params(Transformer(TINY), key))(jax.random.key(0))
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: x * jnp.linspace(0.5, 1.5, x.shape[-1]) if path[-1].key == "scale" else x,
+        fresh,
+    )
+
+
+@pytest.fixture(scope="module")
+def forward():
+    """Logits of the tiny model; one compilation a shape for all tests."""
+
+    @jax.jit
+    def forward(params, tokens, segment_ids=None, positions=None):
+        return Transformer(TINY).apply({"params": params}, tokens, segment_ids, positions)
+
+    return forward
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return jax.random.randint(jax.random.key(1), (B, T), 0, TINY.vocab_size)
+
+
+def naive_attention(query, key, value, segment_ids=None):
+    """Attention as in the textbook, position by position of one head at a time."""
+    heads, length, width = query.shape[1:]
+    group = heads // key.shape[1]
+    later = jnp.arange(length)[None, :] > jnp.arange(length)[:, None]
+    outputs = []
+    for b in range(query.shape[0]):
+        hidden = later
+        if segment_ids is not None:
+            hidden = later | (segment_ids[b][:, None] != segment_ids[b][None, :])
+        for h in range(heads):
+            scores = query[b, h] @ key[b, h // group].T / np.sqrt(width)
+            weights = jax.nn.softmax(jnp.where(hidden, -jnp.inf, scores), axis=-1)
+            outputs.append(weights @ value[b, h // group])
+    return jnp.stack(outputs).reshape(query.shape)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+@pytest.mark.parametrize("packed", [False, True])
+def test_attention_equals_naive_softmax_in_value_and_gradient(kv_heads, packed):
+    keys = jax.random.split(jax.random.key(kv_heads), 4)
+    query, target = (jax.random.normal(k, (2, 4, 9, 8)) for k in keys[:2])
+    key, value = (2 * jax.random.normal(k, (2, kv_heads, 9, 8)) for k in keys[2:])
+    segments = jnp.asarray([[0, 0, 0, 1, 1, 1, 1, 2, 2], [3] * 9]) if packed else None
+
+    def value_and_gradients(attention):
+        def projected(*qkv):
+            mixed = attention(*qkv, segments)
+            return jnp.sum(mixed * target), mixed
+
+        return jax.jit(jax.grad(projected, argnums=(0, 1, 2), has_aux=True))(query, key, value)
+
+    ours, naive = value_and_gradients(causal_attention), value_and_gradients(naive_attention)
+    for actual, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(naive), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_rotation_of_a_pair_by_hand():
+    cos, sin = rotary_angles(jnp.asarray([0, 3]), 4, base=100.0)
+    np.testing.assert_allclose(cos, [[1, 1], np.cos([3.0, 0.3])], atol=1e-6)
+    np.testing.assert_allclose(sin, [[0, 0], np.sin([3.0, 0.3])], atol=1e-6)
+    # Pair i of head width 4 is (x_i, x_{i+2}): (1, 0) turns to (cos, sin).
+    turned = rotate(jnp.asarray([1.0, 0.0, 0.0, 1.0]), (cos[1], sin[1]))
+    expected = [np.cos(3.0), -np.sin(0.3), np.sin(3.0), np.cos(0.3)]
+    np.testing.assert_allclose(turned, expected, atol=1e-6)
+
+
+def test_rotated_products_depend_on_the_distance_alone():
+    query, key = jax.random.normal(jax.random.key(0), (2, 8))
+
+    def product(at_query, at_key):
+        turned = [
+            rotate(x, rotary_angles(jnp.asarray(at), 8, base=50.0))
+            for x, at in ((query, at_query), (key, at_key))
+        ]
+        return float(turned[0] @ turned[1])
+
+    assert product(7, 3) == pytest.approx(product(104, 100), abs=1e-4)
+    assert product(5, 5) == pytest.approx(float(query @ key), abs=1e-5)
+    assert abs(product(7, 3) - product(7, 4)) > 0.01
+
+
+def test_a_later_token_changes_no_earlier_logit(forward, params, tokens):
+    before = forward(params, tokens)
+    for t in (1, 5, T - 1):
+        after = forward(params, tokens.at[:, t].add(1) % TINY.vocab_size)
+        np.testing.assert_array_equal(after[:, :t], before[:, :t])
+        changed = jnp.abs(after - before)[:, t:].max(axis=-1)
+        assert changed.min() > 1e-4, "a position at or after the change did not see it"
+
+
+@pytest.mark.parametrize("pad", [0, 7])
+def test_right_padding_changes_no_logit(forward, params, tokens, pad):
+    padded = jnp.pad(tokens, ((0, 0), (0, 9)), constant_values=pad)
+    logits = forward(params, padded)[:, :T]
+    np.testing.assert_allclose(logits, forward(params, tokens), atol=1e-5)
+
+
+def test_packed_documents_equal_each_alone(forward, params, tokens):
+    cut = 5
+    segments = jnp.asarray([0] * cut + [1] * (T - cut))[None].repeat(B, axis=0)
+    positions = jnp.asarray([*range(cut), *range(T - cut)])[None].repeat(B, axis=0)
+    packed = forward(params, tokens, segments, positions)
+    np.testing.assert_allclose(packed[:, :cut], forward(params, tokens)[:, :cut], atol=1e-5)
+    second = jnp.pad(tokens[:, cut:], ((0, 0), (0, cut)))
+    alone = forward(params, second)[:, : T - cut]
+    np.testing.assert_allclose(packed[:, cut:], alone, atol=1e-5)
+
+    other_first = tokens.at[:, :cut].set((tokens[:, :cut] + 1) % TINY.vocab_size)
+    changed = forward(params, other_first, segments, positions)
+    np.testing.assert_array_equal(changed[:, cut:], packed[:, cut:])
+    assert jnp.abs(changed[:, :cut] - packed[:, :cut]).min(axis=-1).max() > 1e-4
+    assert jnp.abs(forward(params, tokens) - packed)[:, cut:].max() > 1e-3, "packing is not seen"
+
+
+def test_grouped_heads_equal_full_heads_with_repeated_keys(forward, params, tokens):
+    full = Transformer(dataclasses.replace(TINY, kv_heads=4))
+    attention = dict(params["layers"]["attention"])
+    for name in ("key", "value"):
+        attention[name] = {"kernel": jnp.repeat(attention[name]["kernel"], 2, axis=2)}
+    repeated = {**params, "layers": {**params["layers"], "attention": attention}}
+    logits = jax.jit(full.apply)({"params": repeated}, tokens)
+    np.testing.assert_allclose(logits, forward(params, tokens), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def cached():
+    """`run(params, prompts, lengths, new)`: outputs [B, K, N + 1, V] by prefill and decode."""
+
+    def run(model, params, prompts, lengths, new):
+        samples, count = new.shape[1:]
+        last, cache = prefill(model, params, prompts, lengths, samples, slots=count)
+        unstacked = layer_params(params)
+        outputs = [jnp.repeat(last[:, None], samples, axis=1)]
+        for n in range(count):
+            output, cache = decode_step(model, params, unstacked, new[:, :, n], cache)
+            outputs.append(output)
+        return jnp.stack(outputs, axis=2), cache
+
+    return jax.jit(run, static_argnums=0)
+
+
+def test_prefill_and_steps_equal_the_whole_sequence(cached, forward, params):
+    lengths, samples, count = np.array([6, 3, 1]), 4, 3
+    prompts = jax.random.randint(jax.random.key(2), (3, 6), 1, TINY.vocab_size)
+    new = jax.random.randint(jax.random.key(3), (3, samples, count), 1, TINY.vocab_size)
+    outputs, cache = cached(Transformer(TINY), params, prompts, lengths, new)
+    assert cache.lengths.tolist() == [[count] * samples] * 3
+
+    whole = np.zeros((3 * samples, T), np.int32)  # pad 0, while prompts' own padding is not 0
+    for b in range(3):
+        for k in range(samples):
+            row = [*prompts[b, : lengths[b]], *new[b, k]]
+            whole[b * samples + k, : len(row)] = row
+    logits = np.asarray(forward(params, whole)).reshape(3, samples, T, -1)
+    for b, length in enumerate(lengths):
+        expected = logits[b, :, length - 1 : length + count]
+        np.testing.assert_allclose(outputs[b], expected, atol=1e-5)
+
+
+def test_bfloat16_stays_near_float32(cached, forward, params, tokens):
+    model = Transformer(dataclasses.replace(TINY, dtype="bfloat16"))
+    exact = forward(params, tokens)
+    rough = jax.jit(model.apply)({"params": params}, tokens)
+    assert rough.dtype == jnp.float32 and jnp.isfinite(rough).all()
+    # bfloat16 keeps 8 bits: errors of some 2^-8 on logits of size about 1, and not none at all.
+    assert 1e-4 < jnp.abs(rough - exact).max() < 0.1
+    lengths = np.full(B, T - 3)
+    steps, _ = cached(model, params, tokens[:, :-3], lengths, tokens[:, None, -3:])
+    assert jnp.abs(steps[:, 0] - exact[:, T - 4 :]).max() < 0.1
+
+
+def test_remat_policies_give_equal_gradients(params, tokens):
+    def gradient(remat):
+        model = Transformer(dataclasses.replace(TINY, remat=remat))
+        loss = lambda params: jnp.sum(jnp.sin(model.apply({"params": params}, tokens)))  # noqa: E731
+        return jax.jit(jax.grad(loss))(params)
+
+    none = gradient("none")
+    assert min(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(none)) > 0
+    for remat in ("full", "dots"):
+        for actual, expected in zip(
+            jax.tree.leaves(gradient(remat)), jax.tree.leaves(none), strict=True
+        ):
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def hidden_states(model, params, tokens):
+    return model.apply({"params": params}, tokens, method="hidden")[0]
+
+
+def test_scalar_output_is_a_number_a_position_and_starts_at_zero(tokens):
+    model = Transformer(dataclasses.replace(TINY, layers=1, output="scalar"))
+    params = jax.jit(lambda key: init_params(model, key))(jax.random.key(0))
+    assert "head" not in params
+    apply = jax.jit(model.apply)
+    scores = apply({"params": params}, tokens)
+    assert scores.shape == (B, T) and not scores.any()
+    kernel = jax.random.normal(jax.random.key(1), (TINY.width, 1))
+    params["score"] = {"kernel": kernel, "bias": jnp.asarray([0.5])}
+    expected = hidden_states(model, params, tokens) @ kernel[:, 0] + 0.5
+    np.testing.assert_allclose(apply({"params": params}, tokens), expected, atol=1e-5)
+
+
+def test_untied_output_has_its_own_matrix(tokens):
+    model = Transformer(dataclasses.replace(TINY, layers=1, tied=False))
+    params = jax.jit(lambda key: init_params(model, key))(jax.random.key(0))
+    expected = hidden_states(model, params, tokens) @ params["head"]["kernel"]
+    np.testing.assert_allclose(jax.jit(model.apply)({"params": params}, tokens), expected, atol=1e-5)
+
+
+def test_parameter_shapes_are_those_documented(params):
+    shapes = {
+        "/".join(key.key for key in path): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+    assert shapes == {
+        "embed/embedding": (48, 32),
+        "layers/attention/query/kernel": (2, 32, 4, 8),
+        "layers/attention/key/kernel": (2, 32, 2, 8),
+        "layers/attention/value/kernel": (2, 32, 2, 8),
+        "layers/attention/out/kernel": (2, 4, 8, 32),
+        "layers/mlp/gate/kernel": (2, 32, 64),
+        "layers/mlp/up/kernel": (2, 32, 64),
+        "layers/mlp/down/kernel": (2, 64, 32),
+        "layers/attention_norm/scale": (2, 32),
+        "layers/mlp_norm/scale": (2, 32),
+        "final_norm/scale": (32,),
+    }
+    per_layer = 32 * (4 + 2 + 2) * 8 + 4 * 8 * 32 + 3 * 32 * 64 + 2 * 32
+    assert count_params(params) == 48 * 32 + 2 * per_layer + 32
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("kv_heads", 3, "kv_heads=3 must divide heads=4"),
+        ("head_width", 7, "head_width=7 must be even"),
+        ("remat", "some", "remat='some' must be one of none, full, dots"),
+        ("output", "both", "output='both' must be tokens or scalar"),
+        ("dtype", "float16", "dtype='float16' must be float32 or bfloat16"),
+    ],
+)
+def test_a_bad_config_is_named_in_one_line(field, value, words):
+    with pytest.raises(ValueError) as caught:
+        dataclasses.replace(TINY, **{field: value})
+    assert words in str(caught.value) and "\n" not in str(caught.value)
