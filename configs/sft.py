@@ -7,6 +7,8 @@ from ml_collections import ConfigDict, config_dict
 
 from qdcjax.tasks.word_problems import DEFAULT_HELD_OUT, DEFAULT_TEMPLATES
 
+PRESETS = ("smoke",)
+
 
 def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
@@ -63,4 +65,19 @@ def get_config(preset: str = "") -> ConfigDict:
             "batch_size": 512,
         }
     )
+    if preset == "smoke":
+        smoke(config)
+    elif preset:
+        raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds: one template with small numbers, and a narrow student that half learns it."""
+    config.task.update(templates=DEFAULT_TEMPLATES[:1], held_out_templates=DEFAULT_HELD_OUT[:1])
+    config.task.update(min_depth=1, max_depth=2, largest=12)
+    config.tokenizer.vocab_size = 340
+    config.policy.update(width=32, heads=1, kv_heads=1, mlp_width=64)
+    config.sft.update(questions=600, validation_questions=20, steps=240, batch_size=16)
+    config.sft.update(microbatches=1, buckets=1, checkpoint_every=100, evaluate_every=100)
+    config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)

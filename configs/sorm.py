@@ -43,7 +43,18 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.predictions = predictions()
+    if preset == "smoke":
+        smoke(config)
     return config
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds: a few questions and two seeds of each reward model."""
+    small = {"max_new_tokens": 64, "batch_size": 96}
+    config.drafts.update(questions=48, samples=2, **small)
+    config.verify.update(samples=4, **small)
+    config.verify_many.update(prefixes=24, samples=8, **small)
+    config.reward.update(seeds=(0, 1), steps=20, batch_size=16, microbatches=1, buckets=1)
 
 
 def predictions() -> ConfigDict:

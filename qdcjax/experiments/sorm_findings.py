@@ -1,7 +1,7 @@
 """What the study of stepwise reward models measures, and its verdicts G1, G2, G6, G7."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -10,7 +10,7 @@ import numpy as np
 from qdcjax.experiments import evaluate, from_config
 from qdcjax.measures.intervals import Interval, bootstrap_statistic
 from qdcjax.measures.predictions import Verdict, judge
-from qdcjax.reasoning.label_quality import Verified, from_columns, quality_at
+from qdcjax.reasoning.label_quality import Verified, from_columns, positives_at, quality
 from qdcjax.reasoning.reward_evaluation import (
     Units,
     across_seeds,
@@ -22,6 +22,7 @@ from qdcjax.reasoning.reward_evaluation import (
 from qdcjax.tasks.problem import Problem
 
 KINDS = ("orm", "sorm", "unbalanced_sorm")
+RESAMPLES = 500
 Figures = dict[str, list[dict[str, float]]]  # kind → one dict of figures a seed
 
 
@@ -126,24 +127,37 @@ def rerank(
 
 def label_figures(verified: Verified, many: Verified) -> dict[str, float | Interval]:
     """Precision and recall of the labels, with and without the consistency filter."""
+    right = verified.correct[verified.truth == 1]
     results: dict[str, float | Interval] = {
-        "right_prefixes_without_success": float(
-            1 - verified.correct[verified.truth == 1].any(axis=1).mean()
-        )
+        "prefixes": len(verified.truth),
+        "right_prefixes_without_success": 1 - right.any(axis=1).mean() if len(right) else np.nan,
     }
     sources = [("labels", verified, True), ("labels_unfiltered", verified, False)]
     sources.append(("labels_many", many, True))
     for stem, source, filtered in sources:
         for k in evaluate.powers_of_two(source.correct.shape[1]):
+            at_k = label_quality(source, k, filtered)
             for name in ("precision", "recall", "accuracy"):
-                results[f"{stem}_{name}_at_{k}"] = bootstrap_statistic(
-                    lambda weights, s=source, k=k, f=filtered, n=name: quality_at(s, k, f, weights)[
-                        n
-                    ],
-                    source.problem,
-                    resamples=200,
+                results[f"{stem}_{name}_at_{k}"] = over_questions(
+                    lambda weights, at_k=at_k, name=name: at_k(weights)[name], source
                 )
     return results
+
+
+def label_quality(
+    verified: Verified, k: int, filtered: bool = True
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """Prefix weights → quality of the labels from k completions."""
+    positives, groups = positives_at(verified, k, filtered)
+    return lambda weights: quality(verified.truth, positives, groups, weights)
+
+
+def over_questions(statistic: Callable[[np.ndarray], float], verified: Verified) -> Interval:
+    """Bootstrap over questions of a statistic of prefix weights; undefined where it is."""
+    value = statistic(np.ones(len(verified.truth)))
+    if np.isnan(value):
+        return Interval(value, value, value, "undefined")
+    return bootstrap_statistic(statistic, verified.problem, resamples=RESAMPLES)
 
 
 def prediction_statistics(figures: Figures, many: Verified) -> dict[str, Interval]:
@@ -159,14 +173,8 @@ def prediction_statistics(figures: Figures, many: Verified) -> dict[str, Interva
     middle = min(8, K)
 
     def change(name: str, low: int, high: int) -> Interval:
-        return bootstrap_statistic(
-            lambda weights: (
-                quality_at(many, high, weights=weights)[name]
-                - quality_at(many, low, weights=weights)[name]
-            ),
-            many.problem,
-            resamples=1000,
-        )
+        few, more = label_quality(many, low), label_quality(many, high)
+        return over_questions(lambda weights: more(weights)[name] - few(weights)[name], many)
 
     return {
         "G1_steps": difference(sorm, orm, "step_accuracy"),

@@ -1,5 +1,6 @@
 """The report of the study of stepwise reward models: figures, tables, and a browser."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,9 +37,9 @@ def report(workdir: Workdir, found: Findings) -> Report:
         headline=headline(results),
         verdicts=found.verdicts,
         sections=[
-            steps_section(workdir, found, folder),
-            labels_section(found, folder),
-            calibration_section(found, folder),
+            *([steps_section(workdir, found, folder)] if len(found.steps.truth) else []),
+            *([labels_section(found, folder)] if len(found.verified.truth) else []),
+            *([calibration_section(found, folder)] if _both(found.steps.truth) else []),
             evaluate.at_k_section(workdir, results),
             student_section(results, folder),
             training_section(workdir),
@@ -66,79 +67,93 @@ def headline(results: Mapping[str, float | Interval]) -> list[HeadlineRow]:
 
 def steps_section(workdir: Workdir, found: Findings, folder: Path) -> Section:
     """Accuracy by prefix length, false negatives by success rate, drift with position."""
-    steps, threshold = found.steps, workdir.config["reward"]["threshold"]
-    by_kind = step_values(found)
+    steps, by_kind = found.steps, step_values(found)
+    threshold = workdir.config["reward"]["threshold"]
+    plates = []
     lengths = [int(n) for n in np.unique(steps.length) if _both(steps.truth[steps.length == n])]
-    accuracy = {
+    if lengths:
+        plates.append(accuracy_plate(steps, by_kind, lengths, threshold, folder))
+    if steps.truth.any():
+        plates.append(false_negatives_plate(steps, by_kind, threshold, folder))
+    plates.append(drift_plate(steps, by_kind, folder))
+    text = "A step is right when it and all steps before it are valid in the problem's own graph."
+    return Section("Steps", text, plates)
+
+
+def accuracy_plate(steps, by_kind, lengths: Sequence[int], threshold: float, folder) -> Plate:
+    """Balanced step accuracy at each prefix length that has right and wrong steps."""
+    bars = {
         LABELS[kind]: [
-            in_rows(values, steps.length == n, lambda y, s: balanced_accuracy(y, s, threshold),
-                       steps.truth)
+            in_rows(
+                values,
+                steps.length == n,
+                lambda truth, value: balanced_accuracy(truth, value, threshold),
+                steps.truth,
+            )
             for n in lengths
         ]
         for kind, values in by_kind.items()
-    }  # fmt: skip
-    bins = [(0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01)]
-    right = steps.truth == 1
-    inside = [right & (steps.success >= low) & (steps.success < high) for low, high in bins]
-    kept = [rows for rows in inside if rows.any()]
-    names = [
-        f"{low:.0%}–{min(high, 1):.0%}"
-        for (low, high), rows in zip(bins, inside, strict=True)
-        if rows.any()
-    ]
-    missed = {
+    }
+    figure = figures.grouped_bars(
+        [str(n) for n in lengths],
+        bars,
+        "steps in the prefix",
+        "balanced step accuracy",
+        [int((steps.length == n).sum()) for n in lengths],
+        chance=0.5,
+    )
+    caption = "Step accuracy at each prefix length; intervals are Student's t over seeds."
+    return Plate(figures.save(figure, folder / "steps_by_length.png"), caption)
+
+
+def false_negatives_plate(steps, by_kind, threshold: float, folder) -> Plate:
+    """Right steps called wrong, by the success rate of the question's other samples."""
+    bins = {}
+    for low, high in itertools.pairwise((0.0, 0.2, 0.4, 0.6, 0.8, 1.01)):
+        rows = (steps.truth == 1) & (steps.success >= low) & (steps.success < high)
+        if rows.any():
+            bins[f"{low:.0%}–{min(high, 1):.0%}"] = rows
+    bars = {
         LABELS[kind]: [
-            in_rows(values, rows, lambda y, s: false_negative_rate(y, s >= threshold),
-                       steps.truth)
-            for rows in kept
+            in_rows(
+                by_kind[kind],
+                rows,
+                lambda truth, value: false_negative_rate(truth, value >= threshold),
+                steps.truth,
+            )
+            for rows in bins.values()
         ]
-        for kind, values in by_kind.items()
-        if kind != "unbalanced_sorm"
-    }  # fmt: skip
+        for kind in ("orm", "sorm")
+    }
+    figure = figures.grouped_bars(
+        list(bins),
+        bars,
+        "the student's success rate on the question",
+        "right steps called wrong",
+        [int(rows.sum()) for rows in bins.values()],
+    )
+    caption = "Right steps called wrong, by how often the question's other samples are right."
+    return Plate(figures.save(figure, folder / "false_negatives.png"), caption)
+
+
+def drift_plate(steps, by_kind, folder) -> Plate:
+    """Mean value at each position, beside the share of right steps there."""
     positions = [int(n) for n in np.unique(steps.length)]
-    drift = {
+    lines = {
         LABELS[kind]: figures.series_of_intervals(
             positions,
-            [in_rows(values, steps.length == n, lambda _, s: s.mean(), steps.truth)
-             for n in positions],
+            [
+                in_rows(values, steps.length == n, lambda _, value: value.mean(), steps.truth)
+                for n in positions
+            ],
         )
         for kind, values in by_kind.items()
-    }  # fmt: skip
+    }
     truth = [float(steps.truth[steps.length == n].mean()) for n in positions]
-    drift["share of steps that are right"] = figures.Series(positions, truth, reference=True)
-    plates = [
-        Plate(
-            figures.save(
-                figures.grouped_bars(
-                    [str(n) for n in lengths], accuracy, "steps in the prefix",
-                    "balanced step accuracy",
-                    [int((steps.length == n).sum()) for n in lengths], chance=0.5,
-                ),
-                folder / "steps_by_length.png",
-            ),
-            "Step accuracy at each prefix length; intervals are Student's t over seeds.",
-        ),
-        Plate(
-            figures.save(
-                figures.grouped_bars(
-                    names, missed, "the student's success rate on the question",
-                    "right steps called wrong", [int(rows.sum()) for rows in kept],
-                ),
-                folder / "false_negatives.png",
-            ),
-            "How often a right step is called wrong, by how often the question's other samples "
-            "are right.",
-        ),
-        Plate(
-            figures.save(
-                figures.lines({"mean value": drift}, "position of the step", percent=True),
-                folder / "drift.png",
-            ),
-            "Mean value at each position, beside the share of steps that are right there.",
-        ),
-    ]  # fmt: skip
-    text = "A step is right when it and all steps before it are valid in the problem's own graph."
-    return Section("Steps", text, plates)
+    lines["share of steps that are right"] = figures.Series(positions, truth, reference=True)
+    figure = figures.lines({"mean value": lines}, "position of the step", percent=True)
+    caption = "Mean value at each position, beside the share of steps that are right there."
+    return Plate(figures.save(figure, folder / "drift.png"), caption)
 
 
 def labels_section(found: Findings, folder: Path) -> Section:

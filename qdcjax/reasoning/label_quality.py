@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qdcjax.measures.classification import precision_recall
-
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
@@ -25,42 +23,42 @@ class Verified:
     truth: np.ndarray
 
 
-def labels_at(verified: Verified, k: int, filtered: bool = True) -> np.ndarray:
-    """[U, K // k] labels: 1 when any completion of a group of k is right (and consistent).
+def positives_at(verified: Verified, k: int, filtered: bool = True) -> tuple[np.ndarray, int]:
+    """How many of a prefix's labels from k completions are 1: counts [U], and labels a prefix.
 
-    The K completions are cut into K // k groups, so that small k use all of them.
+    A label is 1 when any of its k completions is right (and consistent). The K completions are
+    cut into K // k groups, so that small k use all of them.
     """
     good = verified.correct & verified.consistent if filtered else verified.correct
     groups = good.shape[1] // k
-    return good[:, : groups * k].reshape(len(good), groups, k).any(axis=2)
+    labels = good[:, : groups * k].reshape(len(good), groups, k).any(axis=2)
+    return labels.sum(axis=1), groups
 
 
-def quality_at(
-    verified: Verified, k: int, filtered: bool = True, weights: np.ndarray | None = None
+def quality(
+    truth: np.ndarray, positives: np.ndarray, groups: int, weights: np.ndarray
 ) -> dict[str, float]:
-    """Precision, recall and balanced accuracy of the labels from k completions.
+    """Precision, recall and balanced accuracy of labels against the truth; NaN where undefined.
 
     Args:
-      weights: [U] of the prefixes, for the bootstrap.
+      truth: [U].
+      positives: [U] labels that are 1, of `groups` a prefix.
+      groups: labels a prefix.
+      weights: [U] of the prefixes.
     """
-    labels = labels_at(verified, k, filtered)
-    groups = labels.shape[1]
-    truth = np.repeat(verified.truth, groups)
-    weights = np.repeat(np.ones(len(labels)) if weights is None else weights, groups)
-    flat = labels.reshape(-1)
-    precision, recall = precision_recall(truth, flat, weights)
-    negatives = weights[truth == 0].sum()
-    specificity = (weights * ~flat)[truth == 0].sum() / negatives if negatives else float("nan")
+    right, wrong = weights * truth, weights * (1 - truth)
+    true_positives, false_positives = right @ positives, wrong @ positives
+    recall = _share(true_positives, groups * right.sum())
+    specificity = 1 - _share(false_positives, groups * wrong.sum())
     return {
-        "precision": precision,
+        "precision": _share(true_positives, true_positives + false_positives),
         "recall": recall,
         "accuracy": (recall + specificity) / 2,
     }
 
 
-def success_shares(verified: Verified) -> np.ndarray:
-    """[U] share of right completions from each prefix: the student's success rate from there."""
-    return verified.correct.mean(axis=1)
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")
 
 
 def from_columns(table: Mapping[str, Sequence]) -> Verified:

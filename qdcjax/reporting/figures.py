@@ -145,8 +145,10 @@ def grouped_bars(
         _whiskers(ax, x, heights, ends[:, 0], ends[:, 1], INK)
     if chance is not None:
         ax.axhline(chance, **REFERENCE, label="chance", zorder=3)
-    ticks = [f"{name}\nn = {n:,}" for name, n in zip(labels, counts, strict=True)]
-    ax.set_xticks(range(len(labels)), ticks if len(counts) else list(labels))
+    ticks = list(labels)
+    if len(counts):
+        ticks = [f"{name}\nn = {n:,}" for name, n in zip(labels, counts, strict=True)]
+    ax.set_xticks(range(len(labels)), ticks)
     _label(ax, x_label, y_label, percent=True)
     ax.set_ylim(bottom=0)
     _legend(figure, [ax], last="chance")

@@ -19,16 +19,16 @@ from qdcjax.models.transformer import (
 TINY = TransformerConfig(
     vocab_size=48, layers=2, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=64
 )
-B, T = 2, 12
+B, T = 12, 12
 
 
 @pytest.fixture(scope="module")
 def params():
     """Of the tiny model, with norms' scales off one, so that a forgotten scale shows."""
-    fresh = jax.jit(lambda key: init_params(Transformer(TINY), key))(jax.random.key(0))
+    plain = jax.jit(lambda key: init_params(Transformer(TINY), key))(jax.random.key(0))
     return jax.tree_util.tree_map_with_path(
         lambda path, x: x * jnp.linspace(0.5, 1.5, x.shape[-1]) if path[-1].key == "scale" else x,
-        fresh,
+        plain,
     )
 
 
@@ -49,20 +49,14 @@ def tokens():
 
 
 def naive_attention(query, key, value, segment_ids=None):
-    """Attention as in the textbook, position by position of one head at a time."""
+    """Attention as in the textbook: one key head a query head, the weights written out."""
     heads, length, width = query.shape[1:]
-    group = heads // key.shape[1]
-    later = jnp.arange(length)[None, :] > jnp.arange(length)[:, None]
-    outputs = []
-    for b in range(query.shape[0]):
-        hidden = later
-        if segment_ids is not None:
-            hidden = later | (segment_ids[b][:, None] != segment_ids[b][None, :])
-        for h in range(heads):
-            scores = query[b, h] @ key[b, h // group].T / np.sqrt(width)
-            weights = jax.nn.softmax(jnp.where(hidden, -jnp.inf, scores), axis=-1)
-            outputs.append(weights @ value[b, h // group])
-    return jnp.stack(outputs).reshape(query.shape)
+    key, value = (jnp.repeat(x, heads // x.shape[1], axis=1) for x in (key, value))
+    hidden = jnp.arange(length)[None, :] > jnp.arange(length)[:, None]
+    if segment_ids is not None:
+        hidden = hidden | (segment_ids[:, None, :, None] != segment_ids[:, None, None, :])
+    scores = query @ key.swapaxes(2, 3) / np.sqrt(width)
+    return jax.nn.softmax(jnp.where(hidden, -jnp.inf, scores), axis=-1) @ value
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
@@ -96,7 +90,7 @@ def test_rotation_of_a_pair_by_hand():
 
 
 def test_rotated_products_depend_on_the_distance_alone():
-    query, key = jax.random.normal(jax.random.key(0), (2, 8))
+    query, key = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)
 
     def product(at_query, at_key):
         turned = [
@@ -175,9 +169,9 @@ def test_prefill_and_steps_equal_the_whole_sequence(cached, forward, params):
     prompts = jax.random.randint(jax.random.key(2), (3, 6), 1, TINY.vocab_size)
     new = jax.random.randint(jax.random.key(3), (3, samples, count), 1, TINY.vocab_size)
     outputs, cache = cached(Transformer(TINY), params, prompts, lengths, new)
-    assert cache.lengths.tolist() == [[count] * samples] * 3
+    assert cache.lengths.tolist() == [[count] * samples] * 3 and 3 * samples == B
 
-    whole = np.zeros((3 * samples, T), np.int32)  # pad 0, while prompts' own padding is not 0
+    whole = np.zeros((B, T), np.int32)  # pad 0, while prompts' own padding is not 0
     for b in range(3):
         for k in range(samples):
             row = [*prompts[b, : lengths[b]], *new[b, k]]
@@ -215,28 +209,36 @@ def test_remat_policies_give_equal_gradients(params, tokens):
             np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def hidden_states(model, params, tokens):
-    return model.apply({"params": params}, tokens, method="hidden")[0]
+@pytest.fixture(scope="module")
+def hidden_and_output():
+    def both(model, params, tokens):
+        hidden = model.apply({"params": params}, tokens, method="hidden")[0]
+        return hidden, model.apply({"params": params}, tokens)
+
+    return jax.jit(both, static_argnums=0)
 
 
-def test_scalar_output_is_a_number_a_position_and_starts_at_zero(tokens):
-    model = Transformer(dataclasses.replace(TINY, layers=1, output="scalar"))
-    params = jax.jit(lambda key: init_params(model, key))(jax.random.key(0))
+def fresh(**changes):
+    model = Transformer(dataclasses.replace(TINY, layers=1, **changes))
+    return model, jax.jit(lambda key: init_params(model, key))(jax.random.key(0))
+
+
+def test_scalar_output_is_a_number_a_position_and_starts_at_zero(hidden_and_output, tokens):
+    model, params = fresh(output="scalar")
     assert "head" not in params
-    apply = jax.jit(model.apply)
-    scores = apply({"params": params}, tokens)
+    scores = hidden_and_output(model, params, tokens)[1]
     assert scores.shape == (B, T) and not scores.any()
-    kernel = jax.random.normal(jax.random.key(1), (TINY.width, 1))
-    params["score"] = {"kernel": kernel, "bias": jnp.asarray([0.5])}
-    expected = hidden_states(model, params, tokens) @ kernel[:, 0] + 0.5
-    np.testing.assert_allclose(apply({"params": params}, tokens), expected, atol=1e-5)
+    kernel = np.random.default_rng(0).normal(size=(TINY.width, 1)).astype(np.float32)
+    params["score"] = {"kernel": kernel, "bias": np.asarray([0.5], np.float32)}
+    hidden, scores = hidden_and_output(model, params, tokens)
+    np.testing.assert_allclose(scores, np.asarray(hidden) @ kernel[:, 0] + 0.5, atol=1e-5)
 
 
-def test_untied_output_has_its_own_matrix(tokens):
-    model = Transformer(dataclasses.replace(TINY, layers=1, tied=False))
-    params = jax.jit(lambda key: init_params(model, key))(jax.random.key(0))
-    expected = hidden_states(model, params, tokens) @ params["head"]["kernel"]
-    np.testing.assert_allclose(jax.jit(model.apply)({"params": params}, tokens), expected, atol=1e-5)
+def test_untied_output_has_its_own_matrix(hidden_and_output, tokens):
+    model, params = fresh(tied=False)
+    hidden, logits = hidden_and_output(model, params, tokens)
+    expected = np.asarray(hidden) @ np.asarray(params["head"]["kernel"])
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 def test_parameter_shapes_are_those_documented(params):
