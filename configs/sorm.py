@@ -13,6 +13,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.study = "sorm"
     config.drafts = ConfigDict(
         {
+            "split": "rewards",
             "questions": 1_250,
             "samples": 4,
             "temperature": 1.0,
@@ -45,6 +46,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.predictions = predictions()
     if preset == "smoke":
         smoke(config)
+    elif preset == "smollm2":
+        smollm2(config)
     return config
 
 
@@ -92,3 +95,13 @@ def predictions() -> ConfigDict:
             },
         }
     )
+
+
+def smollm2(config: ConfigDict) -> None:
+    """One GPU: the student is SmolLM2-135M on GSM8K, whose steps have no exact truth."""
+    large = {"max_new_tokens": 256, "batch_size": 768}
+    config.drafts.update(split="train", questions=2_000, **large)
+    config.verify.update(**large)
+    config.verify_many.update(**large)
+    config.reward.update(steps=1_000, microbatches=1)
+    config.reward.optimizer.learning_rate = 2e-5

@@ -70,7 +70,7 @@ def evaluate_policy(
 
 def test_problems(config: Mapping[str, Any], task: Task, split: str) -> Sequence[Problem]:
     """The questions of a split that the study evaluates on."""
-    return task.problems(split, config["evaluation"]["questions"])
+    return task.problems(split, config["evaluation"]["questions"] or None)
 
 
 def solve(

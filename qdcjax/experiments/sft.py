@@ -51,7 +51,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
     task = from_config.task(config["task"], config["seed"])
 
     def make(folder: Path) -> None:
-        problems = task.problems("train", config["sft"]["questions"])
+        problems = task.problems("train", config["sft"]["questions"] or None)
         start = starting_policy(config, problems)
         params = fit(
             start.model,

@@ -40,7 +40,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     results = evaluate.evaluate_policy(config, workdir, student, ["student"])
 
     # 2. Drafts of questions that it has not seen, and completions from each of their prefixes.
-    problems = task.problems("rewards", config["drafts"]["questions"])
+    problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"])
     drafts = sample_drafts(config, workdir, student, task, problems)
     verified = verify_prefixes(config, workdir, student, task, problems, drafts, "verify")
     many = verify_prefixes(config, workdir, student, task, problems, drafts, "verify_many")
@@ -53,7 +53,13 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     questions = evaluate.test_problems(config, task, "test")
     samples = evaluate.solve(config, workdir, student, task, questions, "test", ["student"])
     scores = score_samples(workdir, models, student, questions, samples)
-    findings = find(config, questions, samples, scores, verified, many)
+    truth = samples["truth"]
+    if not any(truth):  # the task cannot check steps: sampled labels stand in
+        checked = verify_prefixes(
+            config, workdir, student, task, questions, samples, "verify", "verify_test"
+        )
+        truth = [s.labels for s in labelled_solutions(student, questions, samples, checked)]
+    findings = find(config, questions, samples, truth, scores, verified, many)
     findings = Findings(**{**vars(findings), "results": {**results, **findings.results}})
     return publish.publish(
         workdir, sorm_report.report(workdir, findings), publish.flat(findings.results)
@@ -87,8 +93,9 @@ def verify_prefixes(
     problems: Sequence[Problem],
     drafts: datasets.Dataset,
     section: str,
+    name: str = "",
 ) -> datasets.Dataset:
-    """Table `verify` or `verify_many`: K completions from each prefix of a draft.
+    """Table `name` (by default the section's name): K completions from each prefix of a draft.
 
     `verify_many` takes fewer prefixes and more completions, for label quality against K (G7).
     """
@@ -103,10 +110,11 @@ def verify_prefixes(
             prefixes = [prefixes[row] for row in rng.permutation(len(prefixes))[:count]]
         return publish.parts(prefixes, PART)
 
+    source = "samples-test" if name == "verify_test" else "drafts"
     return workdir.table(
-        section,
+        name or section,
         [section],
-        ["drafts"],
+        [source],
         parts,
         lambda part: verify(student, task, part, settings, key),
     )

@@ -54,12 +54,19 @@ def find(
     config: Mapping[str, Any],
     questions: Sequence[Problem],
     samples: datasets.Dataset,
+    truth: Sequence[Sequence[bool]],
     scores: Mapping[str, Sequence[np.ndarray]],
     verified: datasets.Dataset,
     many: datasets.Dataset,
 ) -> Findings:
-    """Measures everything after the last model is trained and every solution is scored."""
-    steps = test_units(questions, samples)
+    """Measures everything after the last model is trained and every solution is scored.
+
+    Args:
+      truth: of each sample's steps, one list a sample.
+    """
+    count = len(samples) // len(questions)
+    depths = [question.meta.get("depth", 0) for question in questions for _ in range(count)]
+    steps = units(truth, samples["correct"], depths, count)
     figures = model_figures(config, steps, samples, scores)
     few, more = from_columns(verified), from_columns(many)
     results: dict[str, float | Interval] = {}
@@ -74,13 +81,6 @@ def find(
     ]
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
     return Findings(results, verdicts, questions, samples, scores, steps, few, more)
-
-
-def test_units(questions: Sequence[Problem], samples: datasets.Dataset) -> Units:
-    """The steps of the sampled solutions, with their exact truth."""
-    count = len(samples) // len(questions)
-    depths = [question.meta.get("depth", 0) for question in questions for _ in range(count)]
-    return units(samples["truth"], samples["correct"], depths, count)
 
 
 def values_at_steps(samples: datasets.Dataset, values: Sequence[np.ndarray]) -> np.ndarray:

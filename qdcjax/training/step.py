@@ -64,7 +64,10 @@ def make_update(loss_fn: LossFn, optimizer: optax.GradientTransformation, microb
         if microbatches == 1:
             (loss, metrics), grads = gradient(state.params, batch, step_key)
         else:
-            parts = jax.tree.map(lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch)
+            # Every microbatch takes rows of every device, so that no row moves between devices.
+            parts = jax.tree.map(
+                lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch
+            )
 
             def add(total, part):
                 index, microbatch = part
