@@ -18,8 +18,6 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 import hypothesis
 import jax
 import jax.monitoring
-import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 

@@ -1,12 +1,16 @@
 """The sampling engine: prompts of any length and number → completions.
 
-Prompts are sorted into a few length buckets and full batches, so a run compiles once a bucket.
+Prompts are sorted into a few length buckets, and a run compiles once a bucket. Within a bucket
+finished prompts are replaced by waiting ones between chunks of tokens (continuous batching), so
+that short completions do not wait for long ones.
 N prompts, K samples of each, T new tokens at most.
 """
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +24,8 @@ from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.progress import progress
 
 FORCED_ROOM = 16  # tokens of the longest calculator answer
+CHUNK = 16  # tokens between looks of the host at what is finished
+REFILLS = 4  # a batch takes in waiting prompts a quarter at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +92,6 @@ class Samples:
 
 def stream(*parts: object) -> int:
     """A uint32 made from a problem's id and a prefix: the name of a prompt's random numbers."""
-    import hashlib
-
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
 
@@ -124,7 +128,7 @@ def sample(
             f"a prompt of {lengths.max()} tokens and max_new_tokens={settings.max_new_tokens} "
             f"exceed the model's max_length={model.config.max_length}"
         )
-    N, K, T = len(lengths), settings.samples, settings.max_new_tokens
+    K, T = settings.samples, settings.max_new_tokens
     decoding = generate.Decoding(
         samples=K,
         max_new_tokens=T,
@@ -135,7 +139,22 @@ def sample(
         pause_tokens=pause_tokens(tokenizer) if settings.calculator else (),
         forced=FORCED_ROOM if settings.calculator else 0,
     )
-    result = Samples(
+    result = _room(len(lengths), K, T)
+    size = max(1, settings.batch_size // K)
+    with progress(len(lengths) * K, description, "samples") as bar:
+        for rows, width in _buckets(lengths, settings.buckets):
+            batch = _Batch(model, params, prompts, settings, decoding, key, tokenizer)
+            for finished in batch.complete(rows, min(size, len(rows)), width, result):
+                tokens = int(result.lengths[finished].sum())
+                bar.advance(len(finished) * K, tokens=tokens)
+    if settings.stop_strings:
+        _cut_at_stop_strings(result, settings.stop_strings, tokenizer)
+    return result
+
+
+def _room(N: int, K: int, T: int) -> Samples:
+    """Host arrays for all completions."""
+    return Samples(
         tokens=np.zeros((N, K, T), np.int32),
         lengths=np.zeros((N, K), np.int32),
         log_probs=np.zeros((N, K, T), np.float32),
@@ -143,64 +162,79 @@ def sample(
         sampled=np.zeros((N, K, T), bool),
         truncated=np.zeros((N, K), bool),
     )
-    batches = _batches(lengths, max(1, settings.batch_size // K), settings.buckets)
-    with progress(N * K, description, "samples") as bar:
-        for rows, size, width in batches:
-            state = _complete(model, params, prompts, rows, size, width, settings, decoding, key,
-                              tokenizer)  # fmt: skip
-            ended = np.isin(state["last"], decoding.stop_tokens)
-            for name in ("tokens", "lengths", "log_probs", "kept_log_mass", "sampled"):
-                getattr(result, name)[rows] = state[name][: len(rows)]
-            result.truncated[rows] = ~ended[: len(rows)]
-            bar.advance(len(rows) * K, tokens=int(result.lengths[rows].sum()))
-    if settings.stop_strings:
-        _cut_at_stop_strings(result, settings.stop_strings, tokenizer)
-    return result
 
 
-def _batches(lengths: np.ndarray, size: int, buckets: int):
-    """(rows, batch size, padded length) of each batch; the largest shape comes first."""
+def _buckets(lengths: np.ndarray, buckets: int) -> list[tuple[np.ndarray, int]]:
+    """(rows, padded length) of each bucket; the largest shape comes first."""
     if not len(lengths):
         return []
-    size = min(size, len(lengths))
     padded = np.asarray(bucket_lengths(lengths, buckets, multiple=32))
     of_row = padded[np.searchsorted(padded, lengths)]
-    batches = []
-    for width in sorted(set(of_row.tolist()), reverse=True):
-        rows = np.flatnonzero(of_row == width)
-        batches += [(rows[i : i + size], size, width) for i in range(0, len(rows), size)]
-    return batches
+    return [(np.flatnonzero(of_row == width), int(width)) for width in np.unique(of_row)[::-1]]
 
 
-def _complete(
-    model, params, prompts, rows, size, width, settings, decoding, key, tokenizer
-) -> dict[str, np.ndarray]:
-    """Generates one batch to its end; the host answers the calculator's pauses."""
-    tokens = np.zeros((size, width), np.int32)
-    lengths = np.zeros(size, np.int32)
-    streams = np.zeros(size, np.uint32)
-    for at, row in enumerate(rows):
-        lengths[at] = len(prompts.tokens[row])
-        tokens[at, : lengths[at]] = prompts.tokens[row]
-        streams[at] = prompts.streams[row]
-    first = np.uint32(settings.first_sample)
-    state, keys = _start(model, params, tokens, lengths, streams, first, key, decoding)
-    while True:
-        state = _run(model, params, state, keys, decoding)
-        if not decoding.pause_tokens or not np.any(state.paused):
-            break
-        queue, queued = _answers(state, tokenizer)
-        state = state.replace(
-            queue=jnp.asarray(queue), queued=jnp.asarray(queued), paused=state.paused & False
-        )
-    lengths = np.asarray(state.lengths)
-    out = {
-        name: np.asarray(getattr(state, name))
-        for name in ("tokens", "log_probs", "kept_log_mass", "sampled")
-    }
-    at = np.maximum(lengths - 1, 0)[..., None]
-    last = np.take_along_axis(out["tokens"], at, axis=-1)[..., 0]
-    return {**out, "lengths": lengths, "last": last}
+@dataclasses.dataclass
+class _Batch:
+    """Prompts under way on the device; finished ones make room for waiting ones."""
+
+    model: Transformer
+    params: Any
+    prompts: Prompts
+    settings: SamplingSettings
+    decoding: generate.Decoding
+    key: jax.Array
+    tokenizer: Tokenizer
+
+    def complete(
+        self, rows: np.ndarray, size: int, width: int, result: Samples
+    ) -> Iterator[np.ndarray]:
+        """Samples all of `rows`, `size` at a time, into `result`; yields rows as they finish."""
+        entering = max(1, size // REFILLS)
+        waiting = list(rows)
+        row_at = np.full(size, -1)  # the prompt in each place; −1 for none
+        state = _empty(self.model, size, width, self.decoding)
+        keys = jnp.broadcast_to(jax.random.key(0), (size, self.decoding.samples))
+        while waiting or np.any(row_at >= 0):
+            free = np.flatnonzero(row_at < 0)
+            while waiting and len(free) >= min(entering, len(waiting)):
+                places, free = free[:entering], free[entering:]
+                taken, waiting = waiting[: len(places)], waiting[len(places) :]
+                places = places[: len(taken)]
+                row_at[places] = taken
+                state, keys = self._enter(state, keys, taken, places, entering, width)
+            state = _run(self.model, self.params, state, keys, self.decoding)
+            if self.decoding.pause_tokens:
+                state = _answer(state, self.tokenizer)
+            done = np.asarray(state.done).all(axis=1) & (row_at >= 0)
+            if done.any():
+                self._collect(state, np.flatnonzero(done), row_at, result)
+                yield row_at[done]
+                row_at[done] = -1
+
+    def _enter(self, state, keys, taken, places, entering: int, width: int):
+        """Reads waiting prompts and puts them into free places."""
+        tokens = np.zeros((entering, width), np.int32)
+        lengths, streams = np.zeros(entering, np.int32), np.zeros(entering, np.uint32)
+        at = np.full(entering, len(state.done))  # nowhere
+        at[: len(places)] = places
+        for index, row in enumerate(taken):
+            lengths[index] = len(self.prompts.tokens[row])
+            tokens[index, : lengths[index]] = self.prompts.tokens[row]
+            streams[index] = self.prompts.streams[row]
+        first = np.uint32(self.settings.first_sample)
+        return _enter(
+            self.model, self.params, state, keys, tokens, lengths, streams, first, at,
+            self.key, self.decoding,
+        )  # fmt: skip
+
+    def _collect(self, state, places: np.ndarray, row_at: np.ndarray, result: Samples) -> None:
+        """Copies finished prompts' samples to the host."""
+        rows = row_at[places]
+        for name in ("tokens", "lengths", "log_probs", "kept_log_mass", "sampled"):
+            getattr(result, name)[rows] = np.asarray(getattr(state, name))[places]
+        last = np.maximum(result.lengths[rows] - 1, 0)[..., None]
+        ends = np.take_along_axis(result.tokens[rows], last, axis=-1)[..., 0]
+        result.truncated[rows] = ~np.isin(ends, self.decoding.stop_tokens)
 
 
 def sample_keys(key, streams, samples: int, first):
@@ -213,29 +247,40 @@ def sample_keys(key, streams, samples: int, first):
     return jax.vmap(of_prompt)(streams)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "decoding"))
-def _start(model, params, tokens, lengths, streams, first, key, decoding):
-    keys = sample_keys(key, streams, decoding.samples, first)
-    return generate.start(model, params, tokens, lengths, decoding), keys
+_empty = functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))(generate.empty)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("model", "decoding"), donate_argnames=("state", "keys")
+)
+def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key, decoding):
+    new = generate.start(model, params, tokens, lengths, decoding)
+    new_keys = sample_keys(key, streams, decoding.samples, first)
+    return generate.insert(state, new, at), keys.at[at].set(new_keys, mode="drop")
 
 
 @functools.partial(jax.jit, static_argnames=("model", "decoding"), donate_argnames="state")
 def _run(model, params, state, keys, decoding):
-    return generate.run(model, params, state, keys, decoding)
+    return generate.run(model, params, state, keys, decoding, CHUNK)
 
 
-def _answers(state: generate.Generation, tokenizer: Tokenizer):
-    """Tokens that the calculator puts into each paused sample (none where it has no answer)."""
+def _answer(state: generate.Generation, tokenizer: Tokenizer) -> generate.Generation:
+    """Lets paused samples go on, with the calculator's tokens where it has an answer."""
     tokens, lengths = np.asarray(state.tokens), np.asarray(state.lengths)
     queue = np.zeros(state.queue.shape, np.int32)
     queued = np.zeros(lengths.shape, np.int32)
-    for b, k in np.argwhere(np.asarray(state.paused)):
+    paused = np.asarray(state.paused)
+    for b, k in np.argwhere(paused):
         answer = calculate(tokenizer.decode(tokens[b, k, : lengths[b, k]]))
         ids = tokenizer.encode(answer) if answer else []
         if len(ids) <= FORCED_ROOM:
             queue[b, k, : len(ids)] = ids
             queued[b, k] = len(ids)
-    return queue, queued
+    return state.replace(
+        queue=jnp.where(paused[..., None], queue, state.queue),
+        queued=jnp.where(paused, queued, state.queued),
+        paused=jnp.zeros_like(state.paused),
+    )
 
 
 def _cut_at_stop_strings(result: Samples, stop_strings, tokenizer: Tokenizer) -> None:

@@ -12,7 +12,13 @@ import jax.numpy as jnp
 
 from qdcjax.decoding.choose import choose, uniforms
 from qdcjax.models.cache import Cache
-from qdcjax.models.transformer import Transformer, decode_step, layer_params, prefill
+from qdcjax.models.transformer import (
+    Transformer,
+    decode_step,
+    init_params,
+    layer_params,
+    prefill,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,14 +97,44 @@ def start(model: Transformer, params, prompts, prompt_lengths, decoding: Decodin
     )
 
 
+def empty(model: Transformer, prompts: int, width: int, decoding: Decoding) -> Generation:
+    """A state of B prompts of which none has begun: all done, to be filled by `insert`."""
+    shape = jax.eval_shape(
+        lambda params, tokens, lengths: start(model, params, tokens, lengths, decoding),
+        jax.eval_shape(lambda: init_params(model, jax.random.key(0))),
+        jax.ShapeDtypeStruct((prompts, width), jnp.int32),
+        jax.ShapeDtypeStruct((prompts,), jnp.int32),
+    )
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    return state.replace(done=jnp.ones_like(state.done))
+
+
+def insert(state: Generation, new: Generation, rows) -> Generation:
+    """Puts newly begun prompts in place of finished ones.
+
+    Args:
+      state: of B prompts.
+      new: of R prompts.
+      rows: [R] where each goes; B or more for nowhere.
+    """
+    return jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), state, new)
+
+
 def run(
-    model: Transformer, params, state: Generation, keys, decoding: Decoding, early_exit=True
+    model: Transformer,
+    params,
+    state: Generation,
+    keys,
+    decoding: Decoding,
+    steps: int,
+    early_exit: bool = True,
 ) -> Generation:
-    """Generates until every sample is done or paused.
+    """Generates at most `steps` tokens of every sample that is neither done nor paused.
 
     Args:
       keys: [B, K] random keys of the samples.
-      early_exit: stop when nothing is left to do; otherwise T steps by a scan, which is what to
+      steps: at most so many.
+      early_exit: stop when nothing is left to do; otherwise a scan of all steps, which is what to
         use under vmap, where a while loop would turn each cache write into a whole-cache select.
     """
     unstacked = layer_params(params)
@@ -147,8 +183,11 @@ def run(
         )
 
     if early_exit:
-        return jax.lax.while_loop(lambda s: jnp.any(active(s)), step, state)
-    steps = decoding.max_new_tokens
+        return jax.lax.while_loop(
+            lambda carry: (carry[0] < steps) & jnp.any(active(carry[1])),
+            lambda carry: (carry[0] + 1, step(carry[1])),
+            (0, state),
+        )[1]
     return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=steps)[0]
 
 

@@ -1,7 +1,9 @@
 """A trained model on disk: its shape (`model.json`), parameters (Orbax) and tokeniser."""
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def save_model(folder: Path, stored: StoredModel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stored.tokenizer.save(folder / "tokenizer")
     save_params(folder / "params", stored.params)
-    shape = dataclasses.asdict(stored.model.config)
+    shape = dataclasses.asdict(stored.model.config) | {"files": _files(folder)}
     (folder / SHAPE_FILE).write_text(json.dumps(shape, indent=1) + "\n")
 
 
@@ -46,7 +48,12 @@ def load_model(folder: Path) -> StoredModel:
     folder = Path(folder)
     if not (folder / SHAPE_FILE).is_file():
         raise FileNotFoundError(f"no trained model in {folder}: {SHAPE_FILE} is missing")
-    config = TransformerConfig(**json.loads((folder / SHAPE_FILE).read_text()))
+    try:
+        shape = json.loads((folder / SHAPE_FILE).read_text())
+        _check_files(folder, shape.pop("files", {}))
+        config = TransformerConfig(**shape)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"{folder / SHAPE_FILE} is no model's shape: {error}") from error
     tokenizer = load_tokenizer(folder / "tokenizer")
     params = load_params(folder / "params")
     rows = params["embed"]["embedding"].shape[0]
@@ -56,3 +63,33 @@ def load_model(folder: Path) -> StoredModel:
             f"{rows} embedding rows, vocab_size={config.vocab_size}"
         )
     return StoredModel(Transformer(config), params, tokenizer)
+
+
+def _files(folder: Path) -> dict[str, int | str]:
+    """File → its size; the tokeniser's → its hash, for another may have the same size."""
+    found: dict[str, int | str] = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in sorted((folder / "params").rglob("*"))
+        if path.is_file()
+    }
+    for path in sorted((folder / "tokenizer").iterdir()):
+        found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _check_files(folder: Path, saved: Mapping[str, int | str]) -> None:
+    """Raises when a file is not as it was saved; Orbax's own words for it fill pages."""
+    found = _files(folder) if saved else {}
+    for name, mark in saved.items():
+        if found.get(name) == mark:
+            continue
+        if name.startswith("tokenizer/"):
+            raise ValueError(
+                f"tokeniser and checkpoint in {folder} do not match: {name} is missing or is not "
+                "the one that the model was trained with"
+            )
+        size = found.get(name, "no such file")
+        raise ValueError(
+            f"checkpoint {folder}/params cannot be read: {name} was saved with {mark} bytes and "
+            f"has {size}"
+        )

@@ -1,0 +1,92 @@
+import chex
+import jax
+import numpy as np
+import pytest
+
+from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.reporting.metrics import read_metrics
+from qdcjax.training import fit as fit_module
+from qdcjax.training import losses, sharding
+from qdcjax.training.fit import TrainSettings, fit
+from qdcjax.training.losses import language_model_loss
+from qdcjax.training.optimizer import OptimizerConfig
+
+MODEL = Transformer(
+    TransformerConfig(
+        vocab_size=64, layers=1, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=64
+    )
+)
+SETTINGS = TrainSettings(
+    steps=10,
+    batch_size=4,
+    optimizer=OptimizerConfig(1e-2),
+    microbatches=2,
+    log_every=5,
+    checkpoint_every=4,
+)
+
+
+@pytest.fixture(scope="module")
+def start():
+    return jax.jit(lambda key: init_params(MODEL, key))(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """Counting sequences: each token is the one before plus one; a third are twice as long."""
+    rng = np.random.default_rng(0)
+    lengths = [*rng.integers(5, 33, 16), *rng.integers(40, 60, 8)]
+    rows = [(np.arange(n) + rng.integers(64)) % 64 for n in lengths]
+    return [
+        {"tokens": row.astype(np.int32), "mask": (np.arange(len(row)) > 0).astype(np.float32)}
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(devices, start, examples):
+    mesh = sharding.make_mesh(sharding.MeshConfig(2, 1, 1), devices[:2])
+
+    def run(workdir, settings=SETTINGS, **options):
+        params = jax.tree.map(lambda x: x.copy(), start)
+        loss_fn = language_model_loss(MODEL)
+        options = {"seed": 5, "mesh": mesh, "workdir": workdir, "name": "student", **options}
+        return fit(MODEL, params, loss_fn, examples, settings, **options)
+
+    return run
+
+
+def test_a_killed_fit_ends_as_the_unbroken_one_and_compiles_once_a_bucket(
+    run, tmp_path, monkeypatch, traces
+):
+    calls = traces(losses.optax, "softmax_cross_entropy_with_integer_labels")
+    whole = jax.device_get(run(tmp_path / "whole"))
+    # Two buckets; with microbatches the loss is traced for its shapes and for its value.
+    assert calls.total() == 2 * 2
+    records = read_metrics(tmp_path / "whole/metrics.jsonl", "student")
+    assert [record["step"] for record in records] == [5, 10]
+    assert records[1]["loss"] < records[0]["loss"] - 0.1
+
+    make_batches = fit_module.make_batches
+
+    def cut_short(*args, **kwargs):
+        batches = make_batches(*args, **kwargs)
+
+        class Cut:
+            def __getitem__(self, step):
+                if step == 6:
+                    raise KeyboardInterrupt
+                return batches[step]
+
+        return Cut()
+
+    monkeypatch.setattr(fit_module, "make_batches", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed")
+    monkeypatch.undo()
+    chex.assert_trees_all_equal(jax.device_get(run(tmp_path / "killed")), whole)
+
+
+def test_a_batch_that_does_not_divide_is_named_in_one_line(run, tmp_path):
+    with pytest.raises(ValueError, match="batch_size=4 must be a multiple of .* = 6"):
+        run(tmp_path, TrainSettings(1, 4, OptimizerConfig(1e-2), microbatches=3))

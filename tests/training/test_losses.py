@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import expit, log_softmax
+
+from qdcjax.training.losses import binary_loss, language_model_loss, token_log_probs
+
+
+class Table:
+    """Stands for a model: the output at a token is a row of a table, `params`."""
+
+    def apply(self, variables, tokens):
+        return variables["params"][tokens]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.3])
+def test_token_t_is_scored_by_the_position_before_it(rng, temperature):
+    table, tokens = rng.normal(size=(5, 5)) * 3, rng.integers(0, 5, (2, 6))
+    actual = token_log_probs(Table(), jnp.asarray(table), jnp.asarray(tokens), temperature)
+    assert actual.shape == (2, 5)
+    for b in range(2):
+        for t in range(1, 6):
+            expected = log_softmax(table[tokens[b, t - 1]] / temperature)[tokens[b, t]]
+            assert float(actual[b, t - 1]) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 30])
+def test_language_model_loss_is_the_weighted_sum_over_predicted_tokens(rng, scale):
+    table, tokens = scale * rng.normal(size=(5, 5)), rng.integers(0, 5, (2, 6))
+    for t in range(1, 6):  # the first row's tokens are all the likeliest ones
+        tokens[0, t] = table[tokens[0, t - 1]].argmax()
+    weights = rng.random((2, 6))
+    weights[:, 0] = 0
+    batch = {"tokens": jnp.asarray(tokens), "weights": jnp.asarray(weights)}
+    loss, metrics = language_model_loss(Table())(jnp.asarray(table), batch, None)
+    log_probs = log_softmax(table, axis=-1)
+    pairs = [(tokens[b, t - 1], tokens[b, t], weights[b, t]) for b in range(2) for t in range(1, 6)]
+    assert float(loss) == pytest.approx(-sum(w * log_probs[i, j] for i, j, w in pairs), rel=1e-5)
+    right = sum(w * (table[i].argmax() == j) for i, j, w in pairs)
+    assert float(metrics["token_accuracy"]) == pytest.approx(right, rel=1e-5)
+
+
+def test_binary_loss_and_its_gradient_at_marked_positions_alone(rng):
+    scores = rng.normal(size=6)
+    tokens = np.arange(6)[None]  # every position its own score
+    labels, weights = rng.random((1, 6)), np.asarray([[0, 0.5, 0, 0, 0.25, 0.25]])
+    batch = {"tokens": tokens, "labels": labels, "weights": weights}
+    batch = jax.tree.map(jnp.asarray, batch)
+    gradient_of = jax.value_and_grad(binary_loss(Table()), has_aux=True)
+    (loss, metrics), gradient = gradient_of(jnp.asarray(scores), batch, None)
+    p = expit(scores)
+    terms = -(labels * np.log(p) + (1 - labels) * np.log(1 - p))
+    assert float(loss) == pytest.approx(np.sum(weights * terms), rel=1e-5)
+    np.testing.assert_allclose(gradient, (weights * (p - labels))[0], atol=1e-6)
+    assert not np.asarray(gradient)[[0, 2, 3]].any()
+    right = np.sum(weights * ((scores > 0) == (labels > 0.5)))
+    assert float(metrics["accuracy"]) == pytest.approx(right, rel=1e-5)
