@@ -63,6 +63,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "temperature": 1.0,
             "max_new_tokens": 120,
             "batch_size": 512,
+            "buckets": 1,
         }
     )
     if preset == "smoke":
@@ -75,12 +76,12 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def smoke(config: ConfigDict) -> None:
-    """Seconds: one template with small numbers, and a narrow student that half learns it."""
+    """Seconds: one template with small numbers, and a student that half learns it."""
     config.task.update(templates=DEFAULT_TEMPLATES[:1], held_out_templates=DEFAULT_HELD_OUT[:1])
     config.task.update(min_depth=1, max_depth=2, largest=12)
     config.tokenizer.vocab_size = 340
-    config.policy.update(width=32, heads=1, kv_heads=1, mlp_width=64)
-    config.sft.update(questions=600, validation_questions=20, steps=240, batch_size=16)
+    config.sft.update(questions=600, validation_questions=20, steps=200, batch_size=16)
+    config.sft.optimizer.learning_rate = 1e-2
     config.sft.update(microbatches=1, buckets=1, checkpoint_every=100, evaluate_every=100)
     config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)
 

@@ -19,6 +19,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "temperature": 1.0,
             "max_new_tokens": 120,
             "batch_size": 512,
+            "buckets": 1,
         }
     )
     config.verify = ConfigDict(

@@ -50,14 +50,16 @@ class Loaded:
           key: of the random numbers; key 0 by default.
 
         Raises:
-          ValueError: one question instead of a list, or a reward model.
+          ValueError: one question instead of a list, one that is too long, or a reward model.
         """
         if isinstance(questions, str):
             raise ValueError("questions must be a list of texts, not one text")
+        if not questions:
+            return []
         if self.config.output != "tokens":
             raise ValueError("this is a reward model: it scores solutions and samples none")
         prompts = encode_prompts(self.tokenizer, [prompt_text(text) for text in questions])
-        room = self.config.max_length - max(len(prompt) for prompt in prompts)
+        room = self._room(prompts)
         settings = SamplingSettings(
             samples=samples, temperature=temperature, max_new_tokens=min(MAX_NEW_TOKENS, room)
         )
@@ -87,10 +89,16 @@ class Loaded:
           solutions: one a question, as `sample` gives them; the last line is the answer.
 
         Raises:
-          ValueError: a policy instead of a reward model.
+          ValueError: a policy instead of a reward model; texts that are too long or do not pair up.
         """
         if self.config.output != "scalar":
             raise ValueError("this is a policy: load a reward model, e.g. model='sorm-0'")
+        if isinstance(questions, str) or isinstance(solutions, str):
+            raise ValueError("questions and solutions must be lists of texts, not one text")
+        if len(questions) != len(solutions):
+            raise ValueError(f"{len(questions)} questions, but {len(solutions)} solutions")
+        if not questions:
+            return []
         prompts = encode_prompts(self.tokenizer, [prompt_text(text) for text in questions])
         separators = separator_tokens(self.tokenizer)
         rows, lines = [], []
@@ -98,6 +106,7 @@ class Loaded:
             steps = segment(ids, self.tokenizer, separators)
             rows.append(Solution(prompt, [*ids, self.tokenizer.eos_id], steps.ends, False))
             lines.append(steps.texts)
+        self._room([[*row.prompt, *row.tokens[:-1]] for row in rows])
         stored = StoredModel(self.model, self.params, self.tokenizer)
         values = score(stored, rows, batch_size=min(64, len(rows)))
         return [
@@ -107,6 +116,15 @@ class Loaded:
             ]
             for texts, value, row, solution in zip(lines, values, rows, solutions, strict=True)
         ]
+
+    def _room(self, sequences: Sequence[Sequence[int]]) -> int:
+        """Tokens that the model's `max_length` leaves after the longest sequence, at least one."""
+        longest = max(len(tokens) for tokens in sequences)
+        if longest >= self.config.max_length:
+            raise ValueError(
+                f"a text of {longest} tokens leaves no room in max_length={self.config.max_length}"
+            )
+        return self.config.max_length - longest
 
 
 def load(path: str | Path, model: str = "student") -> Loaded:

@@ -4,6 +4,7 @@ Flags → config → devices → study; the study writes summary and report into
 command again goes on where the last one stopped.
 """
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -15,36 +16,39 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from qdcjax.experiments import publish
+from qdcjax.experiments import from_config, publish
 from qdcjax.reporting.numbers import format_duration
-from qdcjax.training.loop import NonFiniteUpdateError
+from qdcjax.training.loop import NonFiniteUpdateError, Preempted
 from qdcjax.workdir import Workdir
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Study to run: file, or file:preset.")
 WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run; default runs/<config>-<preset>.")
-REDO = flags.DEFINE_string("redo", "", "Stage to make anew, with all stages after it.")
+REDO = flags.DEFINE_string("redo", "", "Stages to make anew, with all after them: name,name.")
 CACHE = flags.DEFINE_string(
     "compilation_cache", "~/.cache/qdcjax", "Folder of compiled programs; empty for none."
 )
 
-USER_ERRORS = (ValueError, TypeError, OSError, NonFiniteUpdateError)
+USER_ERRORS = (ValueError, TypeError, OSError, ImportError, NonFiniteUpdateError)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Runs the study that the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; options begin with --")
     config = CONFIG.value.to_dict()
     path = Path(WORKDIR.value or f"runs/{config['study']}-{config['preset'] or 'default'}")
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
+    logging.set_verbosity(logging.FATAL)  # Orbax tells of every file, and of errors that it raises
     if CACHE.value:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     try:
+        if "mesh" in config:
+            from_config.mesh(config["mesh"])  # too many devices are told before anything is written
         workdir = Workdir(path, config, REDO.value)
         workdir.record_config(publish.environment(shlex.join(sys.argv)))
         study = importlib.import_module(f"qdcjax.experiments.{config['study']}")
         summary = study.run(workdir.config, workdir)
+    except Preempted:
+        print("stopped by SIGTERM after a save; the same command goes on there", file=sys.stderr)
+        raise
     except USER_ERRORS as error:
         _fail(error, path)
     print(f"{len(summary)} figures in {path}/summary.json")
@@ -54,8 +58,12 @@ def main(argv: list[str]) -> None:
 def _fail(error: Exception, path: Path) -> None:
     """One clear line for the user; the traceback goes to a file beside the run."""
     line = " ".join(str(error).split()) or type(error).__name__
-    if path.is_dir():
-        (path / "error.log").write_text("".join(traceback.format_exception(error)))
+    if isinstance(error, OSError) and error.errno and not error.filename:
+        line = f"{path}: {line}"  # a failed write does not say where
+    # Where the disk is what failed, the traceback is lost.
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            (path / "error.log").write_text("".join(traceback.format_exception(error)))
     sys.exit(f"error: {line}")
 
 
@@ -65,8 +73,15 @@ def parse_flags(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if CONFIG.value is None:
             raise flags.Error("--config is missing, e.g. --config=configs/sorm.py")
+        if len(rest) > 1:
+            raise flags.Error(f"unexpected argument {rest[1]!r}; options begin with --")
+        CONFIG.value.to_dict()  # raises when the file could not be read
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        # A KeyError's text is the repr of its message. An error in the config file comes as its
+        # whole traceback, of which the first and the last line tell what happened.
+        text = f"no such config field: {error.args[0]}" if isinstance(error, KeyError) else error
+        lines = str(text).strip().splitlines()
+        sys.exit(f"error: {' '.join(' '.join(lines[:1] + lines[1:][-1:]).split())}")
     return rest
 
 

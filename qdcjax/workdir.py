@@ -1,8 +1,9 @@
 """A run's folder: config, stages with done marks, summary and times.
 
 A stage is made once. Its record holds the config fields that it read and the keys of the stages
-before it; the same command reuses it, and a changed field stops the run with one line. A stage is
-built in `stages/<name>.partial` and renamed when whole, so that a kill leaves nothing half true.
+before it; the same command reuses it, and a changed field stops the run with one line, before
+anything is written. A stage is built in `stages/<name>.partial` and renamed when whole, so that a
+kill leaves nothing half true.
 """
 
 import contextlib
@@ -12,13 +13,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 
 RECORD = "stage.json"
+ABSENT = "nothing"  # in messages, for a field that is not there
 
 
 class StageChangedError(ValueError):
@@ -40,26 +42,25 @@ class Workdir:
         Args:
           path: where.
           config: resolved config; lists and tuples are the same to it.
-          redo: a stage to make anew, with all after it.
+          redo: stages to make anew, with all after them; several are separated by commas.
 
         Raises:
-          StageChangedError: another study's workdir.
-          ValueError: `redo` names no stage that is there.
+          StageChangedError: another study's workdir, or a stage made with another config.
+          ValueError: `redo` names a stage that is not there.
         """
         self.path = Path(path)
         self.config = json.loads(json.dumps(config))
         self.seconds: dict[str, float] = {}
         self._keys: dict[str, str] = {}
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
-        if (self.path / "config.json").exists():
-            before = read_json(self.path / "config.json")["config"]
-            if before["study"] != self.config["study"]:
-                raise StageChangedError(
-                    f"workdir {self.path} belongs to study={before['study']}, and the config says "
-                    f"study={self.config['study']}; choose another --workdir"
-                )
-        if redo:
-            self._remove_from(redo)
+        self._check_study()
+        records = self._records()
+        gone = self._asked_anew(redo, records)
+        self._check_fields({name: records[name] for name in records if name not in gone})
+        for name in gone:
+            for folder in ("stages", "checkpoints"):
+                for suffix in ("", ".partial"):
+                    shutil.rmtree(self.path / folder / f"{name}{suffix}", ignore_errors=True)
 
     def record_config(self, versions: Mapping[str, Any]) -> None:
         """Writes `config.json`: the config and what the run ran on."""
@@ -85,19 +86,22 @@ class Workdir:
         key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
         folder = self.path / "stages" / name
         partial = folder.with_name(f"{name}.partial")
+        checkpoints = self.path / "checkpoints" / name
         for found in (folder, partial):
             if (found / RECORD).exists():
-                self._compare(name, read_json(found / RECORD), record)
+                self._compare(name, _read_record(found), record)
         self._keys[name] = key
         if not (folder / RECORD).exists():
-            partial.mkdir(exist_ok=True)
             if not (partial / RECORD).exists():
+                for unmarked in (folder, partial, checkpoints):  # of a record that was deleted
+                    shutil.rmtree(unmarked, ignore_errors=True)
+                partial.mkdir()
                 write_json(partial / RECORD, {**record, "seconds": 0.0})
             with self._timed(partial):
                 make(partial)
             os.replace(partial, folder)
-            shutil.rmtree(self.path / "checkpoints" / name, ignore_errors=True)
-        self.seconds[name] = read_json(folder / RECORD)["seconds"]
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        self.seconds[name] = _read_record(folder)["seconds"]
         return folder
 
     def table(
@@ -127,8 +131,15 @@ class Workdir:
 
         with _quiet():
             folder = self.stage(name, reads, after, write)
-            pieces = [datasets.load_from_disk(str(part)) for part in sorted(folder.glob("part-*"))]
-            return datasets.concatenate_datasets(pieces)
+            pieces = sorted(folder.glob("part-*"))
+            try:
+                return datasets.concatenate_datasets(
+                    [datasets.load_from_disk(str(piece)) for piece in pieces]
+                )
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"stage {name}: a table in {folder} cannot be read ({error}): use --redo={name}"
+                ) from error
 
     def write_summary(self, summary: Mapping[str, float]) -> None:
         """Writes `summary.json` (a function of config and seed alone) and `timings.json`.
@@ -150,40 +161,72 @@ class Workdir:
             value = value[part]
         return value
 
+    def _check_study(self) -> None:
+        """Raises when the folder belongs to another study."""
+        file = self.path / "config.json"
+        if not file.exists():
+            return
+        recorded = read_json(file)
+        if not isinstance(recorded, dict) or "study" not in recorded.get("config", {}):
+            raise ValueError(f"{file} is no run's config: delete it and run again")
+        study = recorded["config"]["study"]
+        if study != self.config["study"]:
+            raise StageChangedError(
+                f"workdir {self.path} belongs to study={study}, and the config says "
+                f"study={self.config['study']}; choose another --workdir"
+            )
+
+    def _records(self) -> dict[str, dict]:
+        """Stage → its record, finished or not."""
+        return {
+            folder.name.removesuffix(".partial"): _read_record(folder)
+            for folder in sorted((self.path / "stages").iterdir())
+            if (folder / RECORD).exists()
+        }
+
+    def _asked_anew(self, redo: str, records: Mapping[str, dict]) -> set[str]:
+        """The stages that `redo` names and every stage made from them."""
+        asked = set(filter(None, redo.split(",")))
+        for name in sorted(asked - records.keys()):
+            known = ", ".join(records) or "none"
+            raise ValueError(f"redo={name!r} is no stage of {self.path}; stages there: {known}")
+        return _and_after(asked, records)
+
+    def _check_fields(self, records: Mapping[str, dict]) -> None:
+        """Raises when stages were made with other settings; names all that must be made anew."""
+        now = _flat(self.config)
+        changed = {}
+        for name, record in records.items():
+            old = _flat(record["fields"])
+            # A section is recorded whole, so a field that is new in it is a change too.
+            new = {f: v for f, v in now.items() if any(_within(f, r) for r in record["fields"])}
+            if field := _first_difference(old, new):
+                changed[name] = (field, old, new)
+        if not changed:
+            return
+        first = {
+            n for n in changed if not any(n in _and_after({o}, records) - {o} for o in changed)
+        }
+        name = min(first)
+        field, old, new = changed[name]
+        raise StageChangedError(
+            f"stage {name} in {self.path} was made with {_change(field, old, new)}: "
+            f"use --redo={','.join(sorted(first))} or another --workdir"
+        )
+
     def _compare(self, name: str, found: dict, record: dict) -> None:
         """Raises on the first field or stage that differs."""
         old, new = _flat(found["fields"]), _flat(record["fields"])
-        for field in [*new, *old]:
-            if old.get(field, "nothing") != new.get(field, "nothing"):
-                raise StageChangedError(
-                    f"stage {name} in {self.path} was made with {field}="
-                    f"{old.get(field, 'nothing')}, and the config says "
-                    f"{new.get(field, 'nothing')}: use --redo={name} or another --workdir"
-                )
+        if field := _first_difference(old, new):
+            raise StageChangedError(
+                f"stage {name} in {self.path} was made with {_change(field, old, new)}: "
+                f"use --redo={name} or another --workdir"
+            )
         for other in {**record["after"], **found["after"]}:
             if record["after"].get(other) != found["after"].get(other):
                 raise StageChangedError(
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
-
-    def _remove_from(self, redo: str) -> None:
-        """Deletes a stage, its resume points and every stage made from it."""
-        found = {}
-        for folder in (self.path / "stages").iterdir():
-            if (folder / RECORD).exists():
-                found[folder.name.removesuffix(".partial")] = set(
-                    read_json(folder / RECORD)["after"]
-                )
-        if redo not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise ValueError(f"redo={redo!r} is no stage of {self.path}; stages there: {known}")
-        gone = {redo}
-        while more := {name for name, after in found.items() if after & gone} - gone:
-            gone |= more
-        for name in gone:
-            for folder in ("stages", "checkpoints"):
-                for suffix in ("", ".partial"):
-                    shutil.rmtree(self.path / folder / f"{name}{suffix}", ignore_errors=True)
 
     @contextlib.contextmanager
     def _timed(self, partial: Path):
@@ -201,8 +244,16 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file; one that is cut short is named in one line."""
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error.msg} in line {error.lineno})") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}): delete it and run again") from error
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """The record of a stage; without it, the stage would be made anew."""
+    record = read_json(folder / RECORD)
+    if not isinstance(record, dict) or not {"fields", "after", "seconds"} <= record.keys():
+        raise ValueError(f"{folder / RECORD} is no stage's record: delete it and run again")
+    return record
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -210,6 +261,26 @@ def write_json(path: Path, value: Any) -> None:
     half = path.with_name(path.name + ".half")
     half.write_text(json.dumps(value, indent=1) + "\n")
     os.replace(half, path)
+
+
+def _and_after(names: Collection[str], records: Mapping[str, dict]) -> set[str]:
+    """Some stages and every stage made from them."""
+    found = set(names)
+    while more := {name for name, r in records.items() if found & r["after"].keys()} - found:
+        found |= more
+    return found
+
+
+def _within(field: str, section: str) -> bool:
+    return field == section or field.startswith(f"{section}.")
+
+
+def _first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    return next((f for f in {**new, **old} if old.get(f, ABSENT) != new.get(f, ABSENT)), None)
+
+
+def _change(field: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    return f"{field}={old.get(field, ABSENT)}, and the config says {new.get(field, ABSENT)}"
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,7 +17,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import hypothesis
 import jax
-import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -69,6 +70,23 @@ def devices():
 
 
 @pytest.fixture(scope="session")
+def random_params():
+    """`random_params(model)`: parameters without compiling the model's own initialisation."""
+
+    def leaf(path, shape, rng):
+        if path[-1].key == "scale":
+            return jnp.asarray(rng.uniform(0.5, 1.5, shape.shape), shape.dtype)
+        return jnp.asarray(0.15 * rng.normal(size=shape.shape), shape.dtype)
+
+    def random_params(model: Transformer, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+        return jax.tree_util.tree_map_with_path(lambda path, x: leaf(path, x, rng), shapes)
+
+    return random_params
+
+
+@pytest.fixture(scope="session")
 def tokenizer():
     texts = [f"{q}\n{c}" for q, completions in DIALOGUES.items() for c in completions]
     return train_sentencepiece(texts, 340)
@@ -79,7 +97,7 @@ def policy(tokenizer):
     model = Transformer(
         TransformerConfig(
             vocab_size=tokenizer.vocab_size,
-            layers=2,
+            layers=1,
             width=32,
             heads=4,
             kv_heads=2,
@@ -107,18 +125,21 @@ def policy(tokenizer):
     return Policy(model, params, tokenizer)
 
 
-@pytest.fixture
-def traces(monkeypatch):
-    """Counts calls: `traces(obj, name)` wraps a function that jit traces, once a compilation."""
+@pytest.fixture(scope="session")
+def count_calls():
+    """`count_calls(patch, owner, name)`: a counter of a function's calls from now on.
 
-    def count(owner, name: str) -> Counter:
+    What is called under jit is called once a compilation, so this counts compilations.
+    """
+
+    def count_calls(patch: pytest.MonkeyPatch, owner, name: str) -> Counter:
         calls, function = Counter(), getattr(owner, name)
 
         def counted(*args, **kwargs):
             calls[name] += 1
             return function(*args, **kwargs)
 
-        monkeypatch.setattr(owner, name, counted)
+        patch.setattr(owner, name, counted)
         return calls
 
-    return count
+    return count_calls

@@ -1,5 +1,6 @@
 """Evaluation of a policy on a task: greedy accuracy, and maj@K, pass@K, rerank@K of samples."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel, load_model
 from qdcjax.workdir import Workdir
 
-QUESTIONS_A_PART = 512  # of a table: what a kill can cost
+KINDS = ("pass", "orm_rerank", "sorm_rerank", "rerank", "maj")
+PART = 512  # of a table: what a kill can cost
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
@@ -36,7 +38,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         title="Evaluation of a policy",
         description=f"Model {config['model']} of {folder} on {config['task']['name']}.",
         run=publish.run_facts(workdir),
-        headline=headline(results),
+        headline=headline(config["evaluation"]["splits"], results),
         sections=[at_k_section(workdir, results)],
     )
     return publish.publish(workdir, report, publish.flat(results))
@@ -92,7 +94,7 @@ def solve(
         name,
         ["seed", "task", "evaluation"],
         after,
-        lambda: publish.parts(problems, QUESTIONS_A_PART),
+        lambda: publish.parts(problems, PART),
         lambda part: sample_solutions(policy, task, part, settings, key, name),
     )
 
@@ -164,42 +166,43 @@ def powers_of_two(largest: int) -> list[int]:
     return [2**i for i in range(largest.bit_length())]
 
 
-def headline(results: Mapping[str, Interval]) -> list[HeadlineRow]:
-    """The figures to take away from an evaluation."""
+def headline(splits: Sequence[str], results: Mapping[str, Interval]) -> list[HeadlineRow]:
+    """The figures to take away from an evaluation: one sample's accuracy, and the largest k."""
     words = {
         "greedy_accuracy": "Greedy accuracy",
         "greedy_flexible_accuracy": "Greedy accuracy, last number counts",
         "sampled_accuracy": "Accuracy of one sample",
     }
     rows = []
-    for name, value in results.items():
-        stem, _, split = name.partition("_test") if "_test" in name else name.partition("_held_out")
-        label = words.get(stem) or _at_k_label(stem)
-        if label:
-            where = "held-out templates" if split == "" and "held_out" in name else "test"
-            rows.append(HeadlineRow(f"{label}, {where}", value, "%"))
+    for split in splits:
+        where = split.replace("_", " ")
+        largest = max(at_k_values(results, "pass", split), default=1)
+        names = words | {f"{kind}_at_{largest}": f"{kind}@{largest}" for kind in KINDS}
+        rows += [
+            HeadlineRow(f"{label}, {where}", results[f"{name}_{split}"], "%")
+            for name, label in names.items()
+            if f"{name}_{split}" in results
+        ]
     return rows
 
 
-def _at_k_label(stem: str) -> str:
-    kind, at, k = stem.partition("_at_")
-    return f"{kind}@{k}" if at and int(k) > 1 else ""
+def at_k_values(results: Mapping[str, Interval], kind: str, split: str) -> dict[int, Interval]:
+    """k → estimate of `<kind>_at_<k>_<split>`."""
+    pattern = re.compile(rf"{kind}_at_(\d+)_{split}")
+    found = {pattern.fullmatch(name): value for name, value in results.items()}
+    return {int(match[1]): value for match, value in found.items() if match}
 
 
 def at_k_section(workdir: Workdir, results: Mapping[str, Interval]) -> Section:
     """maj@k, pass@k and rerank@k against k, a panel a split."""
     panels: dict[str, dict[str, figures.Series]] = {}
     for split in workdir.config["evaluation"]["splits"]:
-        panel = {}
-        for kind in ("pass", "rerank", "maj"):
-            found = {
-                int(name.split("_")[2]): value
-                for name, value in results.items()
-                if name.startswith(f"{kind}_at_") and name.endswith(f"_{split}")
-            }
-            if found:
-                panel[f"{kind}@k"] = figures.series_of_intervals(list(found), list(found.values()))
-        panels[f"right, {split.replace('_', ' ')}"] = panel
+        found = {kind: at_k_values(results, kind, split) for kind in KINDS}
+        panels[f"right, {split.replace('_', ' ')}"] = {
+            f"{kind}@k": figures.series_of_intervals(list(values), list(values.values()))
+            for kind, values in found.items()
+            if values
+        }
     figure = figures.lines(panels, "k, samples a question", percent=True, log_x=True)
     path = figures.save(figure, workdir.path / "figures" / "at_k.png")
     text = (

@@ -37,7 +37,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         title="Supervised fine-tuning",
         description=f"A policy fine-tuned on the reference solutions of {config['task']['name']}.",
         run=publish.run_facts(workdir),
-        headline=evaluate.headline(results),
+        headline=evaluate.headline(config["evaluation"]["splits"], results),
         sections=[
             evaluate.at_k_section(workdir, results),
             publish.training_section(workdir, {"student": curves}),
@@ -56,7 +56,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
         params = fit(
             start.model,
             start.params,
-            language_model_loss(start.model),
+            language_model_loss,
             _examples(start, problems),
             from_config.training(config["sft"], "sft"),
             seed=config["seed"],

@@ -28,7 +28,7 @@ from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
-PART = 256  # questions or prefixes a part of a table
+PART = 1_024  # questions or prefixes a part of a table: what a kill can cost
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:

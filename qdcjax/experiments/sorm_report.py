@@ -34,7 +34,10 @@ def report(workdir: Workdir, found: Findings) -> Report:
         title="Stepwise outcome reward models",
         description=DESCRIPTION,
         run=publish.run_facts(workdir),
-        headline=headline(results),
+        headline=[
+            *evaluate.headline(workdir.config["evaluation"]["splits"], results),
+            *headline(results),
+        ],
         verdicts=found.verdicts,
         sections=[
             *([steps_section(workdir, found, folder)] if len(found.steps.truth) else []),
@@ -50,7 +53,7 @@ def report(workdir: Workdir, found: Findings) -> Report:
 
 def headline(results: Mapping[str, float | Interval]) -> list[HeadlineRow]:
     """The numbers to take away."""
-    rows = [HeadlineRow("Student, greedy accuracy", results["greedy_accuracy_test"], "%", "test")]
+    rows = []
     for name, words, note in [
         ("step_accuracy", "step accuracy", "right against wrong steps, balanced at each length"),
         ("step_auroc", "AUROC of steps", "per prefix length"),
@@ -150,7 +153,7 @@ def drift_plate(steps, by_kind, folder) -> Plate:
         for kind, values in by_kind.items()
     }
     truth = [float(steps.truth[steps.length == n].mean()) for n in positions]
-    lines["share of steps that are right"] = figures.Series(positions, truth, reference=True)
+    lines["truth"] = figures.Series(positions, truth, reference=True)
     figure = figures.lines({"mean value": lines}, "position of the step", percent=True)
     caption = "Mean value at each position, beside the share of steps that are right there."
     return Plate(figures.save(figure, folder / "drift.png"), caption)

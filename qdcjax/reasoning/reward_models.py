@@ -7,6 +7,7 @@ reached (GLoRe, arXiv 2402.10963). At the last token both learn whether the answ
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def train_reward_model(
     params = fit(
         start.model,
         start.params,
-        binary_loss(start.model),
+        binary_loss,
         examples,
         settings,
         seed=seed,
@@ -140,8 +141,6 @@ def score(
     lengths = np.asarray([len(tokens) for tokens in whole])
     padded = np.asarray(bucket_lengths(lengths, buckets))
     of_row = padded[np.searchsorted(padded, lengths)]
-    apply = jax.jit(lambda params, tokens: jax.nn.sigmoid(stored.model.apply(
-        {"params": params}, tokens)))  # fmt: skip
     scores: list[np.ndarray] = [np.zeros(0)] * len(solutions)
     with progress(len(solutions), "score solutions", "solutions") as bar:
         for width in sorted(set(of_row.tolist()), reverse=True):
@@ -152,8 +151,13 @@ def score(
                 tokens = pad_and_stack(
                     [{"tokens": np.asarray(whole[row], np.int32)} for row in filled], width
                 )["tokens"]
-                values = np.asarray(apply(stored.params, tokens))
+                values = np.asarray(_values(stored.model, stored.params, tokens))
                 for row, value in zip(group, values, strict=False):
                     scores[row] = value[len(solutions[row].prompt) : lengths[row]]
                 bar.advance(len(group), tokens=int(lengths[group].sum()))
     return scores
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _values(model: Transformer, params, tokens):
+    return jax.nn.sigmoid(model.apply({"params": params}, tokens))

@@ -1,6 +1,7 @@
 """Examples in, trained parameters out: optimiser, mesh, batches and loop put together."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, make_batches
-from qdcjax.models.transformer import Transformer
+from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training import sharding
 from qdcjax.training.loop import train
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
@@ -42,7 +43,7 @@ class TrainSettings:
 def fit(
     model: Transformer,
     params,
-    loss_fn: LossFn,
+    loss: Callable[[Transformer], LossFn],
     examples: Sequence[Example],
     settings: TrainSettings,
     *,
@@ -57,7 +58,7 @@ def fit(
     Args:
       model: for its parameters' logical axes.
       params: to start from; their memory is given away.
-      loss_fn: see `step.make_update`.
+      loss: makes the model's loss function (see `losses` and `step.make_update`).
       examples: dicts of `tokens`, `mask` and what the loss reads.
       settings: how.
       seed: of the order of examples and of the step keys.
@@ -71,17 +72,10 @@ def fit(
             f"batch_size={settings.batch_size} must be a multiple of data × fsdp × microbatches "
             f"= {ways}"
         )
-    optimizer = make_optimizer(settings.optimizer, settings.steps)
-    shardings = sharding.state_shardings(
-        params, sharding.param_shardings(model, mesh), optimizer, mesh
+    optimizer, update, shardings = _compiled(
+        model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
     )
     by_batch = sharding.batch_sharding(mesh)
-    update = compile_update(
-        make_update(loss_fn, optimizer, settings.microbatches),
-        shardings,
-        by_batch,
-        sharding.replicated(mesh),
-    )
     state = train(
         update,
         jax.device_put(init_state(params, optimizer), shardings),
@@ -103,3 +97,27 @@ def fit(
         put=lambda batch: sharding.put_batch(batch, by_batch),
     )
     return state.params
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(
+    model: Transformer,
+    loss: Callable[[Transformer], LossFn],
+    config: OptimizerConfig,
+    steps: int,
+    microbatches: int,
+    mesh: Mesh,
+):
+    """Optimiser, jitted update and state shardings; runs that differ in seed share them."""
+    optimizer = make_optimizer(config, steps)
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    shardings = sharding.state_shardings(
+        shapes, sharding.param_shardings(model, mesh), optimizer, mesh
+    )
+    update = compile_update(
+        make_update(loss(model), optimizer, microbatches),
+        shardings,
+        sharding.batch_sharding(mesh),
+        sharding.replicated(mesh),
+    )
+    return optimizer, update, shardings

@@ -24,13 +24,8 @@ B, T = 12, 12
 
 
 @pytest.fixture(scope="module")
-def params():
-    """Of the tiny model, with norms' scales off one, so that a forgotten scale shows."""
-    plain = jax.jit(lambda key: init_params(Transformer(TINY), key))(jax.random.key(0))
-    return jax.tree_util.tree_map_with_path(
-        lambda path, x: x * jnp.linspace(0.5, 1.5, x.shape[-1]) if path[-1].key == "scale" else x,
-        plain,
-    )
+def params(random_params):
+    return random_params(Transformer(TINY))
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +55,7 @@ def naive_attention(query, key, value, segment_ids=None):
     return jax.nn.softmax(jnp.where(hidden, -jnp.inf, scores), axis=-1) @ value
 
 
-@pytest.mark.parametrize("kv_heads", [4, 2, 1])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("kv_heads", "packed"), [(4, False), (2, False), (2, True), (1, True)])
 def test_attention_equals_naive_softmax_in_value_and_gradient(kv_heads, packed):
     keys = jax.random.split(jax.random.key(kv_heads), 4)
     query, target = (jax.random.normal(k, (2, 4, 9, 8)) for k in keys[:2])
@@ -219,24 +213,38 @@ def hidden_and_output():
     return jax.jit(both, static_argnums=0)
 
 
-def fresh(**changes):
-    model = Transformer(dataclasses.replace(TINY, layers=1, **changes))
-    return model, jax.jit(lambda key: init_params(model, key))(jax.random.key(0))
-
-
-def test_scalar_output_is_a_number_a_position_and_starts_at_zero(hidden_and_output, tokens):
-    model, params = fresh(output="scalar")
-    assert "head" not in params
-    scores = hidden_and_output(model, params, tokens)[1]
-    assert scores.shape == (B, T) and not scores.any()
-    kernel = np.random.default_rng(0).normal(size=(TINY.width, 1)).astype(np.float32)
-    params["score"] = {"kernel": kernel, "bias": np.asarray([0.5], np.float32)}
+def test_scalar_output_is_a_number_a_position(hidden_and_output, random_params, tokens):
+    model = Transformer(dataclasses.replace(TINY, layers=1, output="scalar"))
+    params = random_params(model)
     hidden, scores = hidden_and_output(model, params, tokens)
-    np.testing.assert_allclose(scores, np.asarray(hidden) @ kernel[:, 0] + 0.5, atol=1e-5)
+    assert scores.shape == (B, T) and "head" not in params
+    expected = hidden @ params["score"]["kernel"][:, 0] + params["score"]["bias"][0]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert params["score"]["bias"].any()
 
 
-def test_untied_output_has_its_own_matrix(hidden_and_output, tokens):
-    model, params = fresh(tied=False)
+def test_a_scalar_head_starts_at_zero_and_the_rest_does_not():
+    model = Transformer(dataclasses.replace(TINY, layers=1, output="scalar"))
+
+    @jax.jit
+    def init(key):
+        params = init_params(model, key)
+        return (
+            params["score"],
+            params["embed"]["embedding"],
+            params["layers"]["mlp"]["up"]["kernel"],
+        )
+
+    score, embedding, up = jax.device_get(init(jax.random.key(0)))
+    assert not score["kernel"].any() and not score["bias"].any()
+    # Others start at fan-in^-1/2, so that activations keep their size.
+    assert embedding.std() == pytest.approx(TINY.width**-0.5, rel=0.1)
+    assert up.std() == pytest.approx(TINY.width**-0.5, rel=0.1)
+
+
+def test_untied_output_has_its_own_matrix(hidden_and_output, random_params, tokens):
+    model = Transformer(dataclasses.replace(TINY, layers=1, tied=False))
+    params = random_params(model)
     hidden, logits = hidden_and_output(model, params, tokens)
     expected = np.asarray(hidden) @ np.asarray(params["head"]["kernel"])
     np.testing.assert_allclose(logits, expected, atol=1e-5)

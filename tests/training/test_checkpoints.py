@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import SingleDeviceSharding
 
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models.transformer import Transformer, TransformerConfig
 from qdcjax.training import sharding
 from qdcjax.training.checkpoints import KEPT, load_params, open_checkpointer, save_params
 
@@ -19,8 +19,8 @@ MODEL = Transformer(
 
 
 @pytest.fixture(scope="module")
-def params():
-    return jax.jit(lambda key: init_params(MODEL, key))(jax.random.key(0))
+def params(random_params):
+    return random_params(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def shardings(devices):
 @pytest.fixture(scope="module")
 def from_eight(params, shardings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("eight") / "params"
-    save_params(folder, jax.device_put(params, shardings))
+    save_params(folder, jax.device_put(jax.device_get(params), shardings))
     return folder
 
 

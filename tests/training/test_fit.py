@@ -3,7 +3,7 @@ import jax
 import numpy as np
 import pytest
 
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models.transformer import Transformer, TransformerConfig
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import fit as fit_module
 from qdcjax.training import losses, sharding
@@ -20,15 +20,14 @@ SETTINGS = TrainSettings(
     steps=10,
     batch_size=4,
     optimizer=OptimizerConfig(1e-2),
-    microbatches=2,
     log_every=5,
     checkpoint_every=4,
 )
 
 
 @pytest.fixture(scope="module")
-def start():
-    return jax.jit(lambda key: init_params(MODEL, key))(jax.random.key(0))
+def start(random_params):
+    return random_params(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +48,18 @@ def run(devices, start, examples):
 
     def run(workdir, settings=SETTINGS, **options):
         params = jax.tree.map(lambda x: x.copy(), start)
-        loss_fn = language_model_loss(MODEL)
         options = {"seed": 5, "mesh": mesh, "workdir": workdir, "name": "student", **options}
-        return fit(MODEL, params, loss_fn, examples, settings, **options)
+        return fit(MODEL, params, language_model_loss, examples, settings, **options)
 
     return run
 
 
 def test_a_killed_fit_ends_as_the_unbroken_one_and_compiles_once_a_bucket(
-    run, tmp_path, monkeypatch, traces
+    run, tmp_path, monkeypatch, count_calls
 ):
-    calls = traces(losses.optax, "softmax_cross_entropy_with_integer_labels")
+    calls = count_calls(monkeypatch, losses.optax, "softmax_cross_entropy_with_integer_labels")
     whole = jax.device_get(run(tmp_path / "whole"))
-    # Two buckets; with microbatches the loss is traced for its shapes and for its value.
-    assert calls.total() == 2 * 2
+    assert calls.total() == SETTINGS.buckets == 2
     records = read_metrics(tmp_path / "whole/metrics.jsonl", "student")
     assert [record["step"] for record in records] == [5, 10]
     assert records[1]["loss"] < records[0]["loss"] - 0.1
@@ -88,5 +85,5 @@ def test_a_killed_fit_ends_as_the_unbroken_one_and_compiles_once_a_bucket(
 
 
 def test_a_batch_that_does_not_divide_is_named_in_one_line(run, tmp_path):
-    with pytest.raises(ValueError, match="batch_size=4 must be a multiple of .* = 6"):
+    with pytest.raises(ValueError, match=r"batch_size=4 must be a multiple of .* = 6"):
         run(tmp_path, TrainSettings(1, 4, OptimizerConfig(1e-2), microbatches=3))

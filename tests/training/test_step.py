@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models.transformer import Transformer, TransformerConfig
 from qdcjax.training import losses, sharding
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
@@ -21,9 +21,8 @@ KEY = jax.random.key(7)
 
 
 @pytest.fixture(scope="module")
-def params():
-    init = jax.jit(lambda key: init_params(MODEL, key))
-    return jax.tree.map(np.asarray, init(jax.random.key(0)))
+def params(random_params):
+    return jax.tree.map(np.asarray, random_params(MODEL))
 
 
 def ragged_batch(pad: int = 0, width: int = 16) -> dict[str, np.ndarray]:
@@ -158,7 +157,7 @@ def three_steps(params, mesh_config=None, microbatches=1):
         )
         by_batch = sharding.batch_sharding(mesh)
         update = compile_update(update, shardings, by_batch, sharding.replicated(mesh))
-        state = jax.device_put(state, shardings)
+        state = jax.device_put(jax.device_get(state), shardings)
         put = lambda batch: sharding.put_batch(batch, by_batch)  # noqa: E731
     trace = []
     for _ in range(3):
@@ -176,9 +175,9 @@ def on_one_device(params):
     ("shape", "microbatches"), [((8, 1, 1), 1), ((1, 8, 1), 1), ((2, 2, 2), 2)]
 )
 def test_eight_devices_give_what_one_gives_and_compile_once(
-    devices, params, on_one_device, traces, shape, microbatches
+    devices, params, on_one_device, count_calls, monkeypatch, shape, microbatches
 ):
-    calls = traces(losses.optax, "softmax_cross_entropy_with_integer_labels")
+    calls = count_calls(monkeypatch, losses.optax, "softmax_cross_entropy_with_integer_labels")
     trace, after, state = three_steps(params, sharding.MeshConfig(*shape), microbatches)
     assert trace[0] - trace[-1] > 0.1, "three steps should learn something"
     np.testing.assert_allclose(trace, on_one_device[0], atol=1e-5)

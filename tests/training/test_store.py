@@ -5,7 +5,7 @@ import chex
 import jax
 import pytest
 
-from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.models.transformer import Transformer
 from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model, save_model
 
 
@@ -24,10 +24,12 @@ def test_no_model_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(("vocab_size", "written"), [(100, 100), (400, 340), (340, 400)])
-def test_a_tokenizer_of_another_model_is_refused(tokenizer, policy, tmp_path, vocab_size, written):
+def test_a_tokenizer_of_another_model_is_refused(
+    tokenizer, policy, random_params, tmp_path, vocab_size, written
+):
     """Too few rows for the tokeniser; a shape file that says more or fewer rows than there are."""
     config = dataclasses.replace(policy.model.config, vocab_size=vocab_size, layers=1)
-    params = jax.jit(lambda key: init_params(Transformer(config), key))(jax.random.key(0))
+    params = random_params(Transformer(config))
     save_model(tmp_path, StoredModel(Transformer(config), params, tokenizer))
     shape = json.loads((tmp_path / SHAPE_FILE).read_text())
     (tmp_path / SHAPE_FILE).write_text(json.dumps({**shape, "vocab_size": written}))

@@ -1,0 +1,138 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qdcjax.data.batches import bucket_lengths, make_batches, pad_and_stack
+
+
+def make_examples(lengths):
+    return [
+        {
+            "tokens": np.full(length, number + 1, np.int32),
+            "mask": np.ones(length, np.float32),
+            "weight": np.float32(number),
+        }
+        for number, length in enumerate(lengths)
+    ]
+
+
+EXAMPLES = make_examples([5, 40, 30, 64, 12, 33, 7, 60, 20, 32, 31, 50])  # 7 up to 32, 5 above
+STEPS = 24
+
+
+def ids(batches, steps=range(STEPS)):
+    return [batches[step]["index"].tolist() for step in steps]
+
+
+@pytest.mark.parametrize("buckets", [1, 2])
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_together_hold_the_global_batch_of_every_step(buckets, count):
+    whole = ids(make_batches(EXAMPLES, 4, 0, buckets=buckets))
+    parts = [
+        make_batches(EXAMPLES, 4, 0, buckets=buckets, process=(i, count)) for i in range(count)
+    ]
+    for step in range(STEPS):
+        rows = [part[step] for part in parts]
+        assert all(len(row["index"]) == 4 // count for row in rows)
+        held = np.concatenate([row["index"] for row in rows]).tolist()
+        assert Counter(held) == Counter(whole[step])
+        assert len({row["tokens"].shape[1] for row in rows}) == 1, "padded lengths differ"
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    one, other = (make_batches(EXAMPLES, 4, 3, buckets=2) for _ in range(2))
+    forwards, backwards = ids(one), ids(other, reversed(range(STEPS)))
+    assert forwards == backwards[::-1]
+    assert ids(make_batches(EXAMPLES, 4, 4, buckets=2)) != forwards
+
+
+@pytest.mark.parametrize("buckets", [1, 2])
+def test_each_example_comes_once_an_epoch_of_its_bucket(buckets):
+    batches = make_batches(EXAMPLES, 2, 0, buckets=buckets)
+    by_width = {}
+    for step in range(60):
+        batch = batches[step]
+        by_width.setdefault(batch["tokens"].shape[1], []).extend(batch["index"].tolist())
+    assert len(by_width) == buckets
+    expected = {n: len(example["tokens"]) for n, example in enumerate(EXAMPLES)}
+    epochs = []
+    for width, order in by_width.items():
+        members = sorted(n for n, length in expected.items() if width - 32 < length <= width)
+        members = members if buckets == 2 else sorted(expected)
+        for i in range(0, len(order) - len(members) + 1, len(members)):
+            epochs.append(order[i : i + len(members)])
+            assert sorted(epochs[-1]) == members
+    assert len(set(map(tuple, epochs))) > len(epochs) // 2, "every epoch has one order"
+
+
+def test_buckets_take_turns_by_their_size():
+    batches = make_batches(EXAMPLES, 2, 0, buckets=2)
+    widths = Counter(batches[step]["tokens"].shape[1] for step in range(60))
+    assert widths == {32: 35, 64: 25}
+
+
+def test_fields_are_padded_with_zeros_and_rows_keep_together():
+    batches = make_batches(EXAMPLES, 4, 0, buckets=2)
+    for batch in (batches[step] for step in range(10)):
+        width = batch["tokens"].shape[1]
+        for row, number in enumerate(batch["index"]):
+            length = len(EXAMPLES[number]["tokens"])
+            expected = [number + 1] * length + [0] * (width - length)
+            assert batch["tokens"][row].tolist() == expected
+            assert batch["mask"][row].sum() == length and batch["weight"][row] == number
+        assert batch["tokens"].dtype == np.int32 and batch["mask"].dtype == np.float32
+
+
+def test_more_rows_than_examples_start_the_next_epoch():
+    counts = Counter(make_batches(make_examples([3, 4, 5]), 6, 0)[0]["index"].tolist())
+    assert counts == {0: 2, 1: 2, 2: 2}
+
+
+@pytest.mark.parametrize(("batch_size", "buckets", "count"), [(1, 1, 1), (4, 2, 4), (2, 3, 1)])
+def test_small_batches_are_batches_too(batch_size, buckets, count):
+    examples = make_examples([10, 40, 70] * 4)
+    batches = make_batches(examples, batch_size, 0, buckets=buckets, process=(0, count))
+    assert len(batches[0]["index"]) == batch_size // count
+    assert len(batches[100_000]["index"]) == batch_size // count
+
+
+def test_bad_arguments_are_named_in_one_line():
+    with pytest.raises(ValueError, match="no examples to make batches of"):
+        make_batches([], 4, 0)
+    with pytest.raises(ValueError, match="batch_size=4 must be a multiple of 3 processes"):
+        make_batches(EXAMPLES, 4, 0, process=(0, 3))
+
+
+def test_scalars_are_stacked_alone():
+    examples = [{"tokens": np.arange(2), "label": 3}, {"tokens": np.arange(1), "label": 4}]
+    batch = pad_and_stack(examples, 3)
+    assert batch["tokens"].tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert batch["label"].tolist() == [3, 4]
+
+
+lengths_lists = st.lists(st.integers(1, 500), min_size=1, max_size=60)
+
+
+@given(lengths_lists, st.integers(1, 6), st.sampled_from([1, 8, 32]))
+def test_bucket_lengths_hold_all_and_are_few(lengths, buckets, multiple):
+    padded = bucket_lengths(lengths, buckets, multiple)
+    assert 1 <= len(padded) <= buckets
+    assert all(length % multiple == 0 for length in padded)
+    assert all(a < b for a, b in itertools.pairwise(padded))
+    assert max(lengths) <= padded[-1] < max(lengths) + multiple
+
+
+@given(lengths_lists, st.integers(1, 6), st.randoms())
+def test_bucket_lengths_do_not_depend_on_order(lengths, buckets, random):
+    shuffled = list(lengths)
+    random.shuffle(shuffled)
+    assert bucket_lengths(shuffled, buckets) == bucket_lengths(lengths, buckets)
+
+
+def test_bucket_lengths_by_hand():
+    assert bucket_lengths([10, 20, 30, 40, 50, 60, 70, 80], 2) == (64, 96)
+    assert bucket_lengths(range(1, 101), 4, multiple=1) == (26, 51, 76, 100)

@@ -1,0 +1,104 @@
+"""Whole runs as a user starts them: `python -m qdcjax.main` in a process of its own.
+
+The finished smoke runs are made once and shared by all test files: treat them as read-only, and
+copy one before changing it.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SLOWEST = 600  # seconds, for a cold compilation cache on a slow machine
+HOME = tempfile.TemporaryDirectory(prefix="qdcjax-runs-")  # removed when the tests end
+
+
+def command(config: str | None, workdir: Path, *options: str) -> list[str]:
+    """The command line of a run; the compilation cache is that of all tests."""
+    return [
+        sys.executable,
+        "-m",
+        "qdcjax.main",
+        *([] if config is None else [f"--config={config}"]),
+        f"--workdir={workdir}",
+        f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}",
+        *options,
+    ]
+
+
+def run(
+    config: str | None, workdir: Path, *options: str, check: bool = True, **settings
+) -> subprocess.CompletedProcess:
+    """Runs a study to its end; `settings` are subprocess's own.
+
+    Raises:
+      AssertionError: it failed, and `check` is set.
+    """
+    done = subprocess.run(
+        command(config, workdir, *options),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SLOWEST,
+        **settings,
+    )
+    assert not check or done.returncode == 0, f"{config} {options}:\n{done.stderr[-3000:]}"
+    return done
+
+
+def strike(
+    config: str, workdir: Path, when: Callable[[], bool], number: signal.Signals, *options: str
+) -> tuple[int, str]:
+    """Starts a run, sends it a signal as soon as `when()` holds; (exit code, standard error)."""
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(tempfile.TemporaryFile("w+"))
+        process = subprocess.Popen(
+            command(config, workdir, *options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        stack.callback(process.kill)
+        began = time.monotonic()
+        while not when():
+            assert process.poll() is None, f"the run ended before the moment came: {workdir}"
+            assert time.monotonic() - began < SLOWEST, f"the moment never came: {workdir}"
+            time.sleep(0.002)
+        process.send_signal(number)
+        code = process.wait(timeout=SLOWEST)
+        errors.seek(0)
+        return code, errors.read()
+
+
+@functools.cache
+def finished(study: str) -> Path:
+    """The workdir of `configs/<study>.py:smoke`, run to its end once."""
+    workdir = Path(HOME.name) / study
+    options = []
+    if study == "evaluate":
+        options = [f"--config.checkpoint={finished('sorm')}", "--config.reward_model=orm-0"]
+    run(f"configs/{study}.py:smoke", workdir, *options)
+    return workdir
+
+
+def hashes(workdir: Path, without: tuple[str, ...] = ("error.log",)) -> dict[str, str]:
+    """File → hash of its content, for all files of a workdir but some."""
+    return {
+        path.relative_to(workdir).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in _files(workdir)
+        if path.name not in without
+    }
+
+
+def stage_times(workdir: Path) -> dict[str, int]:
+    """File of a stage → when it was last written, in ns."""
+    return {path.as_posix(): path.stat().st_mtime_ns for path in _files(workdir / "stages")}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())

@@ -1,0 +1,406 @@
+"""Bad input ends in one clear line that names the field or file, and overwrites nothing.
+
+All runs of this file are started together, as many at a time as there are cores.
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+import runs
+
+import qdcjax
+from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
+from qdcjax.training.checkpoints import open_checkpointer
+from qdcjax.training.store import StoredModel, load_model, save_model
+
+SFT, SORM, EVALUATE = (f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate"))
+Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
+
+pytestmark = pytest.mark.slow
+
+
+def fresh(*options: str, config: str | None = SFT) -> Callable[[Path], Arguments]:
+    return lambda folder: (config, folder / "run", options)
+
+
+def on_copy(
+    study: str, *options: str, config: str = "", damage=None
+) -> Callable[[Path], Arguments]:
+    """A run in a copy of a finished workdir, after `damage(copy)`."""
+
+    def make(folder: Path) -> Arguments:
+        workdir = folder / "run"
+        shutil.copytree(runs.finished(study), workdir)
+        if damage:
+            damage(workdir)
+        return config or f"configs/{study}.py:smoke", workdir, options
+
+    return make
+
+
+def evaluation(*options: str, damage=None) -> Callable[[Path], Arguments]:
+    """An evaluation of a copy of the sorm run, after `damage(copy)`."""
+
+    def make(folder: Path) -> Arguments:
+        source = folder / "sorm"
+        shutil.copytree(runs.finished("sorm"), source)
+        if damage:
+            damage(source)
+        return EVALUATE, folder / "run", (f"--config.checkpoint={source}", *options)
+
+    return make
+
+
+def own_config(folder: Path, task: str) -> Arguments:
+    """The sft smoke study with another task."""
+    file = folder / "own.py"
+    file.write_text(
+        "from configs import sft\n"
+        "from ml_collections import ConfigDict\n\n"
+        "def get_config(preset=''):\n"
+        "    config = sft.get_config('smoke')\n"
+        f"    config.task = ConfigDict({task})\n"
+        "    return config\n"
+    )
+    return str(file), folder / "run", ()
+
+
+def cut(pattern: str) -> Callable[[Path], None]:
+    """Cuts the biggest file that matches in half."""
+
+    def damage(workdir: Path) -> None:
+        file = max(
+            (p for p in workdir.glob(pattern) if p.is_file()), key=lambda p: p.stat().st_size
+        )
+        os.truncate(file, file.stat().st_size // 2)
+
+    return damage
+
+
+def write(name: str, text: str | bytes) -> Callable[[Path], None]:
+    data = text if isinstance(text, bytes) else text.encode()
+    return lambda workdir: (workdir / name).write_bytes(data)
+
+
+def other_tokenizer(workdir: Path) -> None:
+    """As many tokens as the run's own, and other ones."""
+    ours = load_model(workdir / "stages" / "student").tokenizer
+    texts = [f"{word}{word} {word}ling zebra quux" for word in ("vex", "jolt", "waxy", "fjord")]
+    theirs = train_sentencepiece(texts * 50, ours.vocab_size)
+    theirs.save(workdir / "stages" / "student" / "tokenizer")
+
+
+@functools.cache
+def interrupted() -> Path:
+    """An sft run that was killed after its first resume point."""
+    workdir = Path(runs.HOME.name) / "interrupted"
+    resume_point = (workdir / "checkpoints" / "student" / "100").exists
+    runs.strike(SFT, workdir, resume_point, signal.SIGKILL)
+    return workdir
+
+
+def resume_point_cut(folder: Path) -> Arguments:
+    workdir = folder / "run"
+    shutil.copytree(interrupted(), workdir)
+    newest = max((workdir / "checkpoints" / "student").iterdir(), key=lambda path: int(path.name))
+    cut(f"checkpoints/student/{newest.name}/**/d/*")(workdir)
+    return SFT, workdir, ()
+
+
+# What is wrong → the run, and words of its one line of error.
+CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
+    # The command line.
+    "unknown field": (fresh("--config.sft.stepz=3"), ("stepz", '"steps"')),
+    "number expected": (fresh("--config.seed=abc"), ("--config.seed=abc", "int")),
+    "unknown preset": (fresh(config="configs/sft.py:huge"), ("preset='huge'", "smoke")),
+    "no config file": (fresh(config="configs/nope.py"), ("configs/nope.py",)),
+    "config left out": (fresh(config=None), ("--config is missing", "configs/sorm.py")),
+    "config left empty": (fresh(config=""), ("config file", "empty")),
+    "unknown flag": (fresh("--workdirr=x"), ("workdirr",)),
+    "no flag": (fresh("smoke"), ("'smoke'", "--")),
+    "batch and microbatches": (
+        fresh("--config.sft.microbatches=3"),
+        ("batch_size=16", "microbatches", "= 3"),
+    ),
+    "mesh": (fresh("--config.mesh.data=7"), ("mesh data=7", "1 devices")),
+    "mesh of a finished run": (
+        on_copy("sft", "--config.mesh.tensor=3"),
+        ("tensor=3", "1 devices"),
+    ),
+    "unknown task": (fresh("--config.task.name=chess"), ("task.name='chess'", "word_problems")),
+    "no data": (
+        lambda folder: own_config(folder, {"name": "gsm8k", "data": f"{folder}/data"}),
+        ("/data'", "no such folder", "train.jsonl"),
+    ),
+    "training sequence too long": (
+        fresh("--config.policy.max_length=40"),
+        ("max_length=40", "tokens"),
+    ),
+    "prompt too long": (
+        fresh("--config.sft.steps=1", "--config.evaluation.max_new_tokens=500"),
+        ("max_new_tokens=500", "max_length=512"),
+    ),
+    # The workdir.
+    "workdir is a file": (
+        on_copy("sft", damage=lambda d: (shutil.rmtree(d), d.touch())),
+        ("/run",),
+    ),
+    "another field": (
+        on_copy("sft", "--config.sft.batch_size=8"),
+        ("sft.batch_size=16", "says 8", "--redo=student"),
+    ),
+    "another field of many stages": (
+        on_copy("sorm", "--config.reward.steps=7"),
+        ("reward.steps=20", "says 7", "--redo=orm-0,orm-1,sorm-0,sorm-1,unb"),
+    ),
+    "another study": (on_copy("sorm", config=SFT), ("study=sorm", "study=sft", "--workdir")),
+    "unknown stage to redo": (on_copy("sft", "--redo=teacher"), ("redo='teacher'", "student")),
+    "config.json is cut": (
+        on_copy("sft", damage=write("config.json", '{"config": {')),
+        ("config.json is not JSON",),
+    ),
+    "config.json is another's": (
+        on_copy("sft", damage=write("config.json", '{"lr": 1}')),
+        ("config.json is no run's config",),
+    ),
+    "stage.json is cut": (
+        on_copy("sft", damage=cut("stages/student/stage.json")),
+        ("student/stage.json is not JSON", "delete it"),
+    ),
+    "stage.json is binary": (
+        on_copy("sft", damage=write("stages/greedy-test/stage.json", b"\xff\x00")),
+        ("greedy-test/stage.json is not JSON",),
+    ),
+    "stage.json is another's": (
+        on_copy("sft", damage=write("stages/student/stage.json", "[]")),
+        ("student/stage.json is no stage's record",),
+    ),
+    "table is cut": (
+        on_copy("sft", damage=cut("stages/greedy-test/**/*.arrow")),
+        ("stage greedy-test", "--redo=greedy-test"),
+    ),
+    "parameters are cut": (
+        on_copy("sft", damage=cut("stages/student/params/**/*")),
+        ("stages/student/params cannot be read", "bytes"),
+    ),
+    "resume point is cut": (resume_point_cut, ("checkpoints/student/", "cannot be read")),
+    # Another run's models.
+    "no such run": (
+        fresh("--config.checkpoint=runs/no-such-run", config=EVALUATE),
+        ("runs/no-such-run", "student"),
+    ),
+    "no stages": (
+        evaluation(damage=lambda d: (shutil.rmtree(d / "stages"), (d / "stages").mkdir())),
+        ("sorm/stages/student", "model.json"),
+    ),
+    "no such model": (evaluation("--config.model=teacher"), ("stages/teacher",)),
+    "evaluated parameters are cut": (
+        evaluation(damage=cut("stages/student/params/**/*")),
+        ("stages/student/params cannot be read", "bytes"),
+    ),
+    "model.json is cut": (
+        evaluation(damage=cut("stages/student/model.json")),
+        ("student/model.json is no model's shape",),
+    ),
+    "tokeniser is cut": (
+        evaluation(damage=cut("stages/student/tokenizer/*")),
+        ("student do not match", "tokenizer/tokenizer.model"),
+    ),
+    "another tokeniser": (
+        evaluation(damage=other_tokenizer),
+        ("tokeniser and checkpoint", "student do not match"),
+    ),
+    "reward model as policy": (evaluation("--config.model=orm-0"), ("orm-0", "reward model")),
+    "policy as reward model": (
+        evaluation("--config.reward_model=student"),
+        ("student", "policy", "reward_model"),
+    ),
+    "another model in a finished evaluation": (
+        on_copy("evaluate", "--config.model=sorm-0"),
+        ("model=student", "says sorm-0", "--redo="),
+    ),
+}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """File → hash; config.json and stage.json without what a run that starts may write there."""
+    found = runs.hashes(folder)
+    for name in found:
+        if name.endswith(("config.json", "stage.json")):
+            with contextlib.suppress(ValueError, AttributeError):
+                record = json.loads((folder / name).read_text())
+                record = {k: v for k, v in record.items() if k not in ("command", "seconds")}
+                found[name] = json.dumps(record)
+    return found
+
+
+@functools.cache
+def outcomes() -> dict[str, tuple[subprocess.CompletedProcess, Path, dict[str, str]]]:
+    """Case → what came of it, its folder, and the hashes of the folder's files before."""
+
+    def run(name: str):
+        folder = Path(tempfile.mkdtemp(dir=runs.HOME.name))
+        config, workdir, options = CASES[name][0](folder)
+        before = contents(folder)
+        return runs.run(config, workdir, *options, check=False), folder, before
+
+    runs.finished("evaluate"), runs.finished("sft"), interrupted()  # each once, before the threads
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return dict(zip(CASES, pool.map(run, CASES), strict=True))
+
+
+def the_error(done: subprocess.CompletedProcess) -> str:
+    """The one line of error, the last of all; nothing else is said of it."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr, done.stderr[-4000:]
+    assert [line.startswith("error: ") for line in lines].count(True) == 1, lines[-5:]
+    assert lines[-1].startswith("error: "), lines[-5:]
+    assert len(lines[-1]) < 600
+    return lines[-1]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_of_error_and_nothing_overwritten(name):
+    done, folder, before = outcomes()[name]
+    line = the_error(done)
+    for word in CASES[name][1]:
+        assert word in line, line
+    after = contents(folder)
+    assert {file: after.get(file) for file in before} == before
+
+
+FLAG_ERRORS = list(CASES)[:8]
+
+
+@pytest.mark.parametrize("name", FLAG_ERRORS)
+def test_a_bad_command_line_makes_no_workdir(name):
+    done, folder, _ = outcomes()[name]
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not (folder / "run").exists()
+
+
+def test_the_traceback_is_kept_beside_the_run():
+    _, folder, _ = outcomes()["table is cut"]
+    assert "Traceback" in (folder / "run" / "error.log").read_text()
+
+
+# A disk without room.
+
+
+@pytest.mark.parametrize("kilobytes", [8, 16, 300])
+def test_a_full_disk(tmp_path, kilobytes):
+    """A file system of its own fills up: at the first files, the logs, the first checkpoint."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(tmp_path)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        done = runs.run(SFT, tmp_path / "run", check=False)
+        line = the_error(done)
+        assert str(tmp_path) in line
+        assert "No space left" in line or "ENOSPC" in line or "RESOURCE_EXHAUSTED" in line
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_limit_on_the_size_of_files(tmp_path):
+    """As full as a disk, for one who is not root: no file may grow beyond 30 kB."""
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))
+    done = runs.run(SFT, tmp_path / "run", check=False, preexec_fn=limit)
+    assert str(tmp_path) in the_error(done)
+
+
+# In a notebook.
+
+
+def test_load_names_the_models_that_are_there():
+    with pytest.raises(FileNotFoundError, match=r"no model 'teacher' .*: orm-0, orm-1, .*student"):
+        qdcjax.load(runs.finished("sorm"), model="teacher")
+
+
+def test_load_from_nowhere(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(FileNotFoundError, match=f"no model 'student' in {path}.* none"):
+            qdcjax.load(path)
+
+
+@pytest.fixture
+def stored(tmp_path, policy) -> Path:
+    save_model(tmp_path / "model", StoredModel(policy.model, policy.params, policy.tokenizer))
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, None], ids=["empty", "cut", "deleted"])
+def test_damage_to_any_file_of_a_stored_model_is_told_or_harmless(tmp_path, stored, left, policy):
+    """Whatever file is damaged: a clear error, or the very parameters that were saved."""
+    files = [p.relative_to(stored) for p in sorted(stored.rglob("*")) if p.is_file()]
+    assert len(files) > 6
+    for number, name in enumerate(files):
+        copy = tmp_path / str(number)
+        shutil.copytree(stored, copy)
+        damage(copy / name, left)
+        if name.name == "model.json" and left is None:
+            with pytest.raises(FileNotFoundError, match=r"model\.json is missing"):
+                load_model(copy)
+        elif left is not None and not (stored / name).stat().st_size:
+            assert_equal(load_model(copy).params, policy.params)
+        else:
+            with pytest.raises(ValueError, match=str(copy)) as told:
+                load_model(copy)
+            assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5], ids=["empty", "cut"])
+def test_damage_to_any_file_of_a_resume_point_is_told_or_harmless(tmp_path, left):
+    state = {"step": jnp.asarray(4), "params": {"kernel": jnp.arange(40_000.0).reshape(200, 200)}}
+    with open_checkpointer(tmp_path / "whole", 1) as saver:
+        saver.save_pytree(4, state)
+    files = [p for p in sorted((tmp_path / "whole").rglob("*")) if p.is_file()]
+    told = []
+    for number, file in enumerate(files):
+        copy = tmp_path / str(number)
+        shutil.copytree(tmp_path / "whole", copy)
+        damage(copy / file.relative_to(tmp_path / "whole"), left)
+        with open_checkpointer(copy, 1) as saver:
+            try:
+                found = saver.load_pytree(saver.latest, state)
+            except ValueError as error:
+                told.append(str(error))
+                assert str(copy / "4") in str(error) and "\n" not in str(error)
+            else:
+                assert_equal(found, state)
+    assert len(told) >= 2
+
+
+def damage(file: Path, left: float | None) -> None:
+    """Cuts a file down to a share of its size; deletes it where `left` is None."""
+    if left is None:
+        file.unlink()
+    else:
+        os.truncate(file, int(file.stat().st_size * left))
+
+
+def assert_equal(ours, theirs) -> None:
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, ours, theirs))
+
+
+def test_models_saved_without_marks_still_load(stored, policy):
+    """Runs of before the marks were written."""
+    shape = json.loads((stored / "model.json").read_text())
+    del shape["files"]
+    (stored / "model.json").write_text(json.dumps(shape))
+    assert_equal(load_model(stored).params, policy.params)

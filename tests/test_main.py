@@ -1,0 +1,127 @@
+"""Every config's smoke preset from the command line: what it writes, and that it repeats."""
+
+import json
+import math
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import runs
+
+CONFIGS = sorted(path.stem for path in (runs.ROOT / "configs").glob("*.py"))
+STUDENT = {"student", "greedy-test", "samples-test", "greedy-held_out", "samples-held_out"}
+STAGES = {
+    "evaluate": STUDENT - {"student"},
+    "sft": STUDENT,
+    "sorm": STUDENT
+    | {"drafts", "verify", "verify_many", "scores"}
+    | {f"{kind}-{seed}" for kind in ("orm", "sorm", "unbalanced_sorm") for seed in (0, 1)},
+}
+PNG = b"\x89PNG\r\n\x1a\n"
+
+pytestmark = pytest.mark.slow
+
+
+def read(path: Path):
+    return json.loads(path.read_text())
+
+
+def test_every_config_is_known_here():
+    assert sorted(STAGES) == CONFIGS
+
+
+@pytest.mark.parametrize("study", CONFIGS)
+def test_workdir_holds_what_the_contract_names(study):
+    workdir = runs.finished(study)
+    recorded = read(workdir / "config.json")
+    assert recorded["config"]["study"] == study and recorded["config"]["preset"] == "smoke"
+    assert f"--config=configs/{study}.py:smoke" in recorded["command"]
+    assert {"jax", "flax", "optax", "orbax-checkpoint", "qdcjax"} <= recorded["versions"].keys()
+    assert recorded["git_revision"] and recorded["device"].endswith("CPU cores")
+
+    assert {path.name for path in (workdir / "stages").iterdir()} == STAGES[study]
+    assert not list((workdir / "checkpoints").glob("*/*")), "resume points of finished stages"
+    for plate in (workdir / "figures").iterdir():
+        assert plate.suffix == ".png" and plate.read_bytes().startswith(PNG)
+    assert (workdir / "figures" / "at_k.png").exists()
+
+    timings = read(workdir / "timings.json")
+    assert timings.keys() == STAGES[study]
+    assert all(seconds > 0 for seconds in timings.values())
+
+    page = (workdir / "report.html").read_text()
+    assert page.rstrip().endswith("</html>")
+    assert 'src="http' not in page and 'href="http' not in page, "one self-contained page"
+
+
+@pytest.mark.parametrize("study", CONFIGS)
+def test_summary_is_flat_and_intervals_hold_their_value(study):
+    summary = read(runs.finished(study) / "summary.json")
+    assert list(summary) == sorted(summary)
+    for name, value in summary.items():
+        assert value is None or (type(value) is float and math.isfinite(value)), name
+    bounded = [name for name in summary if f"{name}_low" in summary]
+    assert "greedy_accuracy_test" in bounded and "pass_at_4_test" in bounded
+    for name in bounded:
+        low, value, high = (summary[name + end] for end in ("_low", "", "_high"))
+        if None not in (low, value, high):
+            assert low <= value <= high, name
+    assert summary["pass_at_1_test"] == pytest.approx(summary["sampled_accuracy_test"])
+    assert summary["pass_at_4_test"] >= summary["maj_at_4_test"]
+
+
+@pytest.mark.parametrize("study", ["sft", "sorm"])
+def test_metrics_of_every_training_stage_are_logged_once_a_step(study):
+    workdir = runs.finished(study)
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    trained = {name for name in STAGES[study] if name == "student" or name[-1].isdigit()}
+    assert {record["stage"] for record in records} == trained
+    for stage in trained:
+        losses = {r["step"]: r["loss"] for r in records if r["stage"] == stage and "loss" in r}
+        assert len(losses) == sum(r["stage"] == stage and "loss" in r for r in records)
+        assert max(losses) == (240 if stage == "student" else 20)
+        events = list((workdir / "tensorboard" / stage).glob("events.out.tfevents.*"))
+        assert len(events) == 1 and events[0].stat().st_size > 0
+
+
+def test_the_evaluation_alone_gives_the_study_s_own_figures():
+    """`evaluate` on the sorm run's student asks the same questions with the same keys."""
+    alone, within = (read(runs.finished(s) / "summary.json") for s in ("evaluate", "sorm"))
+    names = [n for n in alone if n.startswith(("greedy", "pass", "maj", "sampled"))]
+    assert len(names) > 30
+    for name in names:
+        assert alone[name] == within[name], name
+    assert alone["rerank_at_4_test"] == pytest.approx(within["orm_rerank_at_4_test"])
+
+
+def test_the_same_command_reuses_every_stage(tmp_path):
+    workdir = tmp_path / "again"
+    shutil.copytree(runs.finished("sorm"), workdir)
+    summary, before = (workdir / "summary.json").read_bytes(), runs.stage_times(workdir)
+    (workdir / "summary.json").write_text("{ cut")  # made from the stages, so it heals
+    began = time.monotonic()
+    done = runs.run("configs/sorm.py:smoke", workdir)
+    assert time.monotonic() - began < 60
+    assert runs.stage_times(workdir) == before
+    assert (workdir / "summary.json").read_bytes() == summary
+    assert f"{workdir}/summary.json" in done.stdout and f"{workdir}/report.html" in done.stdout
+
+
+def test_two_runs_of_one_seed_give_the_same_bytes(tmp_path):
+    runs.run("configs/sft.py:smoke", tmp_path / "other")
+    for name in ("summary.json", "stages/student/tokenizer/tokenizer.model"):
+        ours, theirs = (tmp_path / "other" / name).read_bytes(), runs.finished("sft") / name
+        assert ours == theirs.read_bytes(), name
+
+
+def test_another_seed_gives_another_run(tmp_path):
+    """So the equality of two runs is not that of constants."""
+    quick = ["--config.sft.steps=20", "--config.evaluation.questions=8"]
+    for seed in (0, 1):
+        runs.run("configs/sft.py:smoke", tmp_path / str(seed), *quick, f"--config.seed={seed}")
+    zero, one = (read(tmp_path / str(seed) / "config.json") for seed in (0, 1))
+    assert (zero["config"]["seed"], one["config"]["seed"]) == (0, 1)
+    losses = [(tmp_path / str(seed) / "metrics.jsonl").read_text() for seed in (0, 1)]
+    first = [json.loads(text.splitlines()[0])["loss"] for text in losses]
+    assert first[0] != first[1]

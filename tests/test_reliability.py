@@ -1,0 +1,238 @@
+"""A run that is killed, stopped or partly redone ends with the summary of one that was not."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import runs
+
+from qdcjax.workdir import StageChangedError, Workdir
+
+SORM = "configs/sorm.py:smoke"
+
+
+def checkpoint_at(workdir: Path, stage: str, step: int) -> Callable[[], bool]:
+    """Whether a stage has a whole resume point of that step or a later one."""
+    folder = workdir / "checkpoints" / stage
+    return lambda: any(int(path.name) >= step for path in folder.glob("*") if path.name.isdigit())
+
+
+def started(workdir: Path, stage: str) -> Callable[[], bool]:
+    """Whether a stage has been begun."""
+    return (workdir / "stages" / f"{stage}.partial" / "stage.json").exists
+
+
+def metrics_without_times(workdir: Path) -> list[dict]:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [
+        {name: value for name, value in json.loads(line).items() if "per_second" not in name}
+        for line in lines
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
+    whole, workdir = runs.finished("sorm"), tmp_path / "killed"
+
+    code, _ = runs.strike(SORM, workdir, checkpoint_at(workdir, "student", 100), signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert started(workdir, "student")(), "struck within the stage"
+    assert not (workdir / "stages" / "student").exists()
+
+    # SIGTERM: the state is saved at the step at hand, not at the interval.
+    code, said = runs.strike(SORM, workdir, checkpoint_at(workdir, "student", 200), signal.SIGTERM)
+    assert code == 143
+    assert "stopped by SIGTERM" in said and "Traceback" not in said
+    assert started(workdir, "student")()
+    steps = sorted(int(path.name) for path in (workdir / "checkpoints" / "student").iterdir())
+    assert steps[-1] >= 200 and len(steps) <= 2
+
+    for stage in ("samples-test", "drafts", "verify"):
+        code, _ = runs.strike(SORM, workdir, started(workdir, stage), signal.SIGKILL)
+        assert code == -signal.SIGKILL and not (workdir / "stages" / stage).exists()
+    code, _ = runs.strike(SORM, workdir, started(workdir, "sorm-0"), signal.SIGKILL)
+    assert code == -signal.SIGKILL and (workdir / "stages" / "orm-0").exists()
+    # Between stages: the last one is whole, the next one not begun.
+    done = (workdir / "stages" / "sorm-0").exists
+    code, _ = runs.strike(SORM, workdir, done, signal.SIGKILL)
+    assert code == -signal.SIGKILL and not (workdir / "summary.json").exists()
+
+    runs.run(SORM, workdir)
+    assert (workdir / "summary.json").read_bytes() == (whole / "summary.json").read_bytes()
+    assert metrics_without_times(workdir) == metrics_without_times(whole)
+    assert not list((workdir / "stages").glob("*.partial"))
+    tables = [f for f in runs.hashes(whole / "stages") if f.endswith(".arrow")]
+    assert len(tables) > 6
+    for name in tables:
+        assert runs.hashes(workdir / "stages")[name] == runs.hashes(whole / "stages")[name], name
+
+
+@pytest.mark.slow
+def test_redo_makes_a_stage_and_all_after_it_anew(tmp_path):
+    workdir = tmp_path / "redo"
+    shutil.copytree(runs.finished("sorm"), workdir)
+    before = runs.stage_times(workdir)
+    runs.run(SORM, workdir, "--redo=verify_many,sorm-1")
+    after = runs.stage_times(workdir)
+    stages = {path.name for path in (workdir / "stages").iterdir()}
+    for stage in stages:
+        prefix = f"{workdir}/stages/{stage}/"
+        same = all(after.get(f) == time for f, time in before.items() if f.startswith(prefix))
+        assert same == (stage not in {"verify_many", "sorm-1", "scores"}), stage
+    whole = runs.finished("sorm")
+    assert (workdir / "summary.json").read_bytes() == (whole / "summary.json").read_bytes()
+
+
+# The folder of a run by itself.
+
+CONFIG = {"study": "toy", "seed": 0, "a": {"x": 1, "y": 2}, "b": 3}
+
+
+def touch(folder: Path) -> None:
+    (folder / "made").write_text("")
+
+
+def make_all(workdir: Workdir) -> list[str]:
+    """Runs a toy study: first → second → third, first → other; returns the stages made."""
+    made = []
+    for name, reads, after in [
+        ("first", ["a"], []),
+        ("second", ["b"], ["first"]),
+        ("third", [], ["second"]),
+        ("other", ["b"], ["first"]),
+    ]:
+
+        def make(folder, name=name):
+            made.append(name)
+            touch(folder)
+
+        workdir.stage(name, reads, after, make)
+    workdir.record_config({})
+    return made
+
+
+def test_stages_are_made_once(tmp_path):
+    assert make_all(Workdir(tmp_path, CONFIG)) == ["first", "second", "third", "other"]
+    assert make_all(Workdir(tmp_path, CONFIG)) == []
+
+
+@pytest.mark.parametrize(
+    ("redo", "made"),
+    [
+        ("first", ["first", "second", "third", "other"]),
+        ("second", ["second", "third"]),
+        ("third", ["third"]),
+        ("third,other", ["third", "other"]),
+    ],
+)
+def test_redo_follows_the_stages(tmp_path, redo, made):
+    make_all(Workdir(tmp_path, CONFIG))
+    assert make_all(Workdir(tmp_path, CONFIG, redo)) == made
+
+
+def test_a_changed_field_is_told_before_anything_is_written(tmp_path):
+    make_all(Workdir(tmp_path, CONFIG))
+    before = runs.hashes(tmp_path)
+    changed = {**CONFIG, "b": 4}
+    with pytest.raises(StageChangedError, match=r"b=3, and the config says 4.*--redo=other,second"):
+        Workdir(tmp_path, changed)
+    with pytest.raises(StageChangedError, match=r"stage other .* --redo=other "):
+        Workdir(tmp_path, changed, "second")
+    assert runs.hashes(tmp_path) == before, "a redo that is not enough removes nothing"
+    assert make_all(Workdir(tmp_path, changed, "other,second")) == ["second", "third", "other"]
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"x": 1, "y": 5}, r"a\.y=2, and the config says 5"),
+        ({"x": 1}, r"a\.y=2, and the config says nothing"),
+        ({"x": 1, "y": 2, "z": 0}, r"a\.z=nothing, and the config says 0"),
+    ],
+)
+def test_a_field_within_a_section_is_named(tmp_path, section, words):
+    make_all(Workdir(tmp_path, CONFIG))
+    with pytest.raises(StageChangedError, match=f"stage first .*{words}: use --redo=first "):
+        Workdir(tmp_path, {**CONFIG, "a": section})
+
+
+def test_a_cut_stage_is_gone_on_with_and_a_deleted_one_begun_anew(tmp_path):
+    calls = []
+
+    def make(folder: Path) -> None:
+        calls.append(sorted(path.name for path in folder.iterdir()))
+        touch(folder)
+        if len(calls) == 1:
+            (tmp_path / "checkpoints" / "cut").mkdir(parents=True)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workdir(tmp_path, CONFIG).stage("cut", ["b"], [], make)
+    with pytest.raises(StageChangedError, match="b=3"):
+        Workdir(tmp_path, {**CONFIG, "b": 9})
+    Workdir(tmp_path, CONFIG).stage("cut", ["b"], [], make)
+    assert calls[1] == ["made", "stage.json"], "the second call finds what the first one left"
+    assert not (tmp_path / "checkpoints" / "cut").exists()
+
+    # A user who empties `stages` may leave a resume point of other settings behind.
+    shutil.rmtree(tmp_path / "stages")
+    (tmp_path / "checkpoints" / "cut").mkdir()
+
+    def fresh(folder: Path) -> None:
+        assert not (tmp_path / "checkpoints" / "cut").exists()
+        touch(folder)
+
+    Workdir(tmp_path, {**CONFIG, "b": 9}).stage("cut", ["b"], [], fresh)
+
+
+def test_a_killed_table_goes_on_with_the_next_part(tmp_path):
+    made = []
+
+    def table(workdir: Workdir, fails: int | None):
+        def make(part: int) -> dict[str, list[int]]:
+            if part == fails:
+                raise KeyboardInterrupt
+            made.append(part)
+            return {"part": [part] * part}
+
+        return workdir.table("numbers", ["b"], [], lambda: [1, 2, 3], make)
+
+    with pytest.raises(KeyboardInterrupt):
+        table(Workdir(tmp_path, CONFIG), fails=3)
+    (tmp_path / "stages" / "numbers.partial" / "part-00002.half").mkdir()  # cut while it wrote
+    assert table(Workdir(tmp_path, CONFIG), fails=None)["part"] == [1, 2, 2, 3, 3, 3]
+    assert made == [1, 2, 3]
+
+
+def test_seconds_add_up_over_attempts(tmp_path):
+    def make(folder: Path) -> None:
+        if not (folder / "made").exists():
+            touch(folder)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workdir(tmp_path, CONFIG).stage("timed", [], [], make)
+    record = json.loads((tmp_path / "stages" / "timed.partial" / "stage.json").read_text())
+    workdir = Workdir(tmp_path, CONFIG)
+    workdir.stage("timed", [], [], make)
+    assert workdir.seconds["timed"] > record["seconds"] > 0
+
+
+def test_a_model_is_saved_over_what_a_kill_left(tmp_path, policy):
+    """A kill between the parameters' save and the stage's done mark must not stop the next run."""
+    from qdcjax.training.store import StoredModel, load_model, save_model
+
+    stored = StoredModel(policy.model, policy.params, policy.tokenizer)
+    save_model(tmp_path, stored)
+    os.remove(tmp_path / "model.json")
+    save_model(tmp_path, stored)
+    assert load_model(tmp_path).model.config == policy.model.config
+
+
+def test_an_undefined_figure_is_null(tmp_path):
+    Workdir(tmp_path, CONFIG).write_summary({"b": float("nan"), "a": 1})
+    assert (tmp_path / "summary.json").read_text() == '{\n "a": 1.0,\n "b": null\n}\n'
