@@ -4,7 +4,6 @@ Flags → config → devices → study; the study writes summary and report into
 command again goes on where the last one stopped.
 """
 
-import contextlib
 import importlib
 import os
 import shlex
@@ -36,6 +35,7 @@ def main(_: list[str]) -> None:
     config = CONFIG.value.to_dict()
     path = Path(WORKDIR.value or f"runs/{config['study']}-{config['preset'] or 'default'}")
     logging.set_verbosity(logging.FATAL)  # Orbax tells of every file, and of errors that it raises
+    sys.unraisablehook = _unraisable
     if CACHE.value:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
@@ -60,11 +60,20 @@ def _fail(error: Exception, path: Path) -> None:
     line = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.errno and not error.filename:
         line = f"{path}: {line}"  # a failed write does not say where
-    # Where the disk is what failed, the traceback is lost.
-    with contextlib.suppress(OSError):
+    try:
         if path.is_dir():
             (path / "error.log").write_text("".join(traceback.format_exception(error)))
+    except OSError:
+        # The disk is full: what is still to be flushed at exit would fail too, with tracebacks.
+        print(f"error: {line}", file=sys.stderr, flush=True)
+        os._exit(1)
     sys.exit(f"error: {line}")
+
+
+def _unraisable(found) -> None:
+    """Silent about the reads and writes of Orbax that end after another one failed."""
+    if str(found.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(found)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -160,6 +160,29 @@ def test_a_field_within_a_section_is_named(tmp_path, section, words):
         Workdir(tmp_path, {**CONFIG, "a": section})
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b"{ cut", "is not JSON .*: delete it"),
+        ("config.json", b"\xff\x00", "is not JSON"),
+        ("config.json", b"[]", "is no run's config: delete it"),
+        ("config.json", b'{"config": {"lr": 1}}', "is no run's config"),
+        ("stages/second/stage.json", b"", "is not JSON .*: delete it"),
+        ("stages/second/stage.json", b"\xff\x00", "is not JSON"),
+        ("stages/second/stage.json", b"[]", "is no stage's record: delete it"),
+        ("stages/second/stage.json", b'{"fields": {}}', "is no stage's record"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named(tmp_path, name, content, words):
+    """And what the error advises, to delete it, makes the run whole again."""
+    make_all(Workdir(tmp_path, CONFIG))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{tmp_path / name} {words}"):
+        Workdir(tmp_path, CONFIG)
+    (tmp_path / name).unlink()
+    assert make_all(Workdir(tmp_path, CONFIG)) == (["second"] if "second" in name else [])
+
+
 def test_a_cut_stage_is_gone_on_with_and_a_deleted_one_begun_anew(tmp_path):
     calls = []
 

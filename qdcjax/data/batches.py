@@ -7,6 +7,8 @@ import numpy as np
 
 Example = dict[str, np.ndarray]
 
+ENDLESS = 2**48  # examples a stream gives; Grain's own endless repeat overflows when streams mix
+
 
 def bucket_lengths(lengths: Sequence[int], buckets: int, multiple: int = 32) -> tuple[int, ...]:
     """At most `buckets` padded lengths, multiples of `multiple`, that hold all given lengths.
@@ -69,7 +71,8 @@ def make_batches(
         if not len(rows):
             continue
         stream = grain.MapDataset.source([{**examples[row], "index": row} for row in rows])
-        stream = stream.seed(seed + len(streams)).shuffle().repeat()[index::count]
+        stream = stream.seed(seed + len(streams)).shuffle().repeat(ENDLESS // len(rows))
+        stream = stream[index::count]
         stream = stream.batch(
             batch_size // count, batch_fn=lambda group, length=length: pad_and_stack(group, length)
         )

@@ -61,9 +61,14 @@ def choose(logits, numbers, temperature: float, top_k: int = 0, top_p: float = 1
             weights = jnp.where(kept_tokens(log_probs, top_k, top_p), weights, 0.0)
             kept_log_mass = jnp.log(weights.sum(axis=-1))
         cumulative = jnp.cumsum(weights, axis=-1)
-        # Rounding may put a number at or past the last step: stay on tokens with weight.
-        target = jnp.minimum(numbers * cumulative[:, -1], cumulative[:, -1] * (1 - 1e-6))
-        tokens = jnp.sum(cumulative <= target[:, None], axis=-1)
+        target = numbers[:, None] * cumulative[:, -1:]
+        # The first token with weight past the target; where rounding leaves none, the last one.
+        index = jnp.arange(logits.shape[-1])
+        possible = weights > 0
+        first = jnp.min(
+            jnp.where(possible & (cumulative > target), index, logits.shape[-1]), axis=-1
+        )
+        tokens = jnp.minimum(first, jnp.max(jnp.where(possible, index, 0), axis=-1))
     tokens = tokens.astype(jnp.int32)
     chosen = jnp.take_along_axis(log_probs, tokens[:, None], axis=1)[:, 0]
     return tokens, chosen, kept_log_mass

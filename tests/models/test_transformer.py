@@ -229,17 +229,13 @@ def test_a_scalar_head_starts_at_zero_and_the_rest_does_not():
     @jax.jit
     def init(key):
         params = init_params(model, key)
-        return (
-            params["score"],
-            params["embed"]["embedding"],
-            params["layers"]["mlp"]["up"]["kernel"],
-        )
+        return params["score"], params["embed"], params["layers"]["mlp"]["up"]
 
-    score, embedding, up = jax.device_get(init(jax.random.key(0)))
+    score, embed, up = jax.device_get(init(jax.random.key(0)))
     assert not score["kernel"].any() and not score["bias"].any()
     # Others start at fan-in^-1/2, so that activations keep their size.
-    assert embedding.std() == pytest.approx(TINY.width**-0.5, rel=0.1)
-    assert up.std() == pytest.approx(TINY.width**-0.5, rel=0.1)
+    assert embed["embedding"].std() == pytest.approx(TINY.width**-0.5, rel=0.1)
+    assert up["kernel"].std() == pytest.approx(TINY.width**-0.5, rel=0.1)
 
 
 def test_untied_output_has_its_own_matrix(hidden_and_output, random_params, tokens):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 
 from qdcjax.models.transformer import Transformer, TransformerConfig
 from qdcjax.training import losses, sharding
-from qdcjax.training.losses import language_model_loss
+from qdcjax.training.losses import language_model_loss, token_log_probs
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.step import TrainState, compile_update, init_state, make_update
 
@@ -123,6 +125,15 @@ def gradient():
         return jax.tree.map(lambda old, new: old - np.asarray(new), params, state.params), metrics
 
     return gradient
+
+
+def test_the_loss_is_the_mean_over_all_tokens_of_the_step(gradient, params):
+    batch = ragged_batch()
+    _, metrics = gradient(params, batch)
+    log_probs = jax.jit(partial(token_log_probs, MODEL))(params, batch["tokens"])
+    total = -np.sum(batch["mask"][:, 1:] * log_probs)
+    assert metrics["elements"] == batch["mask"].sum() == 54
+    assert float(metrics["loss"]) == pytest.approx(total / 54, rel=1e-5)
 
 
 @pytest.mark.parametrize("microbatches", [2, 8])
