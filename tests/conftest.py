@@ -16,6 +16,14 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import hypothesis
+import jaxtyping
+
+# Shapes in annotations are checked at every call that a test makes.
+jaxtyping.install_import_hook(
+    ["qdcjax.models.attention", "qdcjax.decoding.choose"],
+    "beartype.beartype",
+)
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -273,6 +273,8 @@ def test_the_traceback_is_kept_beside_the_run():
 
 # A disk without room.
 
+SAVES_SOON = ("--config.sft.checkpoint_every=5",)
+
 
 @pytest.mark.parametrize("kilobytes", [8, 16, 300])
 def test_a_full_disk(tmp_path, kilobytes):
@@ -281,7 +283,7 @@ def test_a_full_disk(tmp_path, kilobytes):
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:
-        done = runs.run(SFT, tmp_path / "run", check=False)
+        done = runs.run(SFT, tmp_path / "run", *SAVES_SOON, check=False)
         line = the_error(done)
         assert str(tmp_path) in line
         assert "No space left" in line or "ENOSPC" in line or "RESOURCE_EXHAUSTED" in line
@@ -292,7 +294,7 @@ def test_a_full_disk(tmp_path, kilobytes):
 def test_a_limit_on_the_size_of_files(tmp_path):
     """As full as a disk, for one who is not root: no file may grow beyond 30 kB."""
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))
-    done = runs.run(SFT, tmp_path / "run", check=False, preexec_fn=limit)
+    done = runs.run(SFT, tmp_path / "run", *SAVES_SOON, check=False, preexec_fn=limit)
     assert str(tmp_path) in the_error(done)
 
 

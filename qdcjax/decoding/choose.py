@@ -6,9 +6,10 @@ that the trainer scores; what top-k or top-p cut away is reported apart as `kept
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
 
 
-def uniforms(keys, positions):
+def uniforms(keys: Key[Array, "N"], positions: Int[Array, "N"]) -> Float[Array, "N"]:
     """One number in [0, 1) a row, from the row's own key and its token's position only.
 
     Args:
@@ -18,7 +19,7 @@ def uniforms(keys, positions):
     return jax.vmap(lambda key, t: jax.random.uniform(jax.random.fold_in(key, t)))(keys, positions)
 
 
-def kept_tokens(log_probs, top_k: int, top_p: float):
+def kept_tokens(log_probs: Float[Array, "N V"], top_k: int, top_p: float) -> Bool[Array, "N V"]:
     """Which tokens top-k and then top-p keep, [N, V]; ties with the last kept one stay too.
 
     top-p keeps the smallest set of most likely tokens whose probability reaches p (Holtzman et
@@ -36,7 +37,13 @@ def kept_tokens(log_probs, top_k: int, top_p: float):
     return kept
 
 
-def choose(logits, numbers, temperature: float, top_k: int = 0, top_p: float = 1.0):
+def choose(
+    logits: Float[Array, "N V"],
+    numbers: Float[Array, "N"],
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> tuple[Int[Array, "N"], Float[Array, "N"], Float[Array, "N"]]:
     """Picks a token for each row by inverting the cumulative distribution at `numbers`.
 
     One uniform number a row costs far less than V Gumbel numbers and gives the same law.

@@ -1,8 +1,8 @@
 """Keys and values of prompts and samples, as an explicit pytree: cache in, cache out."""
 
 import flax.struct
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 
 @flax.struct.dataclass
@@ -14,12 +14,17 @@ class LayerCache:
       keys, values: [B, K, KV, S, d], each sample's own tokens.
     """
 
-    prefix_keys: jax.Array
-    prefix_values: jax.Array
-    keys: jax.Array
-    values: jax.Array
+    prefix_keys: Float[Array, "B KV P d"]
+    prefix_values: Float[Array, "B KV P d"]
+    keys: Float[Array, "B K KV S d"]
+    values: Float[Array, "B K KV S d"]
 
-    def write(self, key, value, slots):
+    def write(
+        self,
+        key: Float[Array, "B K KV d"],
+        value: Float[Array, "B K KV d"],
+        slots: Int[Array, "B K"],
+    ) -> "LayerCache":
         """Puts the newest token of each sample at its own position.
 
         Args:
@@ -45,5 +50,5 @@ class Cache:
     """
 
     layers: tuple[LayerCache, ...]
-    prefix_lengths: jax.Array
-    lengths: jax.Array
+    prefix_lengths: Int[Array, "B"]
+    lengths: Int[Array, "B K"]

@@ -6,11 +6,17 @@ Shapes: B sequences of T tokens, right-padded. `weights` [B, T] add to one over 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 from qdcjax.models.transformer import Transformer
 
 
-def token_log_probs(model: Transformer, params, tokens, temperature: float = 1.0):
+def token_log_probs(
+    model: Transformer,
+    params,
+    tokens: Int[Array, "B T"],
+    temperature: float | Float[Array, ""] = 1.0,
+) -> Float[Array, "B T-1"]:
     """log p(token t | tokens < t) under softmax(logits / temperature), [B, T−1] for t = 1…T−1.
 
     Token t is scored by the hidden state at position t − 1. The temperature divides the logits

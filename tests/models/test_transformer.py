@@ -89,7 +89,7 @@ def test_rotated_products_depend_on_the_distance_alone():
 
     def product(at_query, at_key):
         turned = [
-            rotate(x, rotary_angles(jnp.asarray(at), 8, base=50.0))
+            rotate(jnp.asarray(x), rotary_angles(jnp.asarray(at), 8, base=50.0))
             for x, at in ((query, at_query), (key, at_key))
         ]
         return float(turned[0] @ turned[1])
