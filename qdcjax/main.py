@@ -49,6 +49,9 @@ def main(_: list[str]) -> None:
     except Preempted:
         print("stopped by SIGTERM after a save; the same command goes on there", file=sys.stderr)
         raise
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from what is saved", file=sys.stderr)
+        sys.exit(130)
     except USER_ERRORS as error:
         _fail(error, path)
     print(f"{len(summary)} figures in {path}/summary.json")

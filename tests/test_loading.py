@@ -116,7 +116,7 @@ def test_wrong_uses_are_told_in_one_line(workdir, student):
         student.score_steps(["How many?"], ["#### 1"])
     with pytest.raises(ValueError, match="list of texts"):
         student.sample("How many?")
-    with pytest.raises(ValueError, match="list of texts"):
+    with pytest.raises(ValueError, match="lists of texts"):
         rewards.score_steps("How many?", "#### 1")
     with pytest.raises(ValueError, match=r"2 questions.* 1 solution"):
         rewards.score_steps(["How many?", "Why?"], ["#### 1"])

@@ -68,7 +68,8 @@ def test_summary_is_flat_and_intervals_hold_their_value(study):
         if None not in (low, value, high):
             assert low <= value <= high, name
     assert summary["pass_at_1_test"] == pytest.approx(summary["sampled_accuracy_test"])
-    assert summary["pass_at_4_test"] >= summary["maj_at_4_test"]
+    assert summary["maj_at_1_test"] == pytest.approx(summary["pass_at_1_test"]), "one vote"
+    assert summary["pass_at_4_test"] >= summary["maj_at_4_test"] > 0
 
 
 @pytest.mark.parametrize("study", ["sft", "sorm"])
@@ -114,15 +115,3 @@ def test_two_runs_of_one_seed_give_the_same_bytes(tmp_path):
     for name in ("summary.json", "stages/student/tokenizer/tokenizer.model"):
         ours, theirs = (tmp_path / "other" / name).read_bytes(), runs.finished("sft") / name
         assert ours == theirs.read_bytes(), name
-
-
-def test_another_seed_gives_another_run(tmp_path):
-    """So the equality of two runs is not that of constants."""
-    quick = ["--config.sft.steps=20", "--config.evaluation.questions=8"]
-    for seed in (0, 1):
-        runs.run("configs/sft.py:smoke", tmp_path / str(seed), *quick, f"--config.seed={seed}")
-    zero, one = (read(tmp_path / str(seed) / "config.json") for seed in (0, 1))
-    assert (zero["config"]["seed"], one["config"]["seed"]) == (0, 1)
-    losses = [(tmp_path / str(seed) / "metrics.jsonl").read_text() for seed in (0, 1)]
-    first = [json.loads(text.splitlines()[0])["loss"] for text in losses]
-    assert first[0] != first[1]

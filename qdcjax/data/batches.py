@@ -70,8 +70,10 @@ def make_batches(
         longest_before = length
         if not len(rows):
             continue
+        # A seed of its own for each bucket, which no other seed's buckets share.
+        bucket_seed = np.random.SeedSequence([seed, len(streams)]).generate_state(1)[0]
         stream = grain.MapDataset.source([{**examples[row], "index": row} for row in rows])
-        stream = stream.seed(seed + len(streams)).shuffle().repeat(ENDLESS // len(rows))
+        stream = stream.seed(int(bucket_seed)).shuffle().repeat(ENDLESS // len(rows))
         stream = stream[index::count]
         stream = stream.batch(
             batch_size // count, batch_fn=lambda group, length=length: pad_and_stack(group, length)

@@ -20,8 +20,5 @@ def calculate(text: str) -> str | None:
     opened = text.rfind("<<")
     if opened < 0 or not text.endswith("="):
         return None
-    body = text[opened + 2 : -1]
-    if ">>" in body:
-        return None
-    value = evaluate(body)
+    value = evaluate(text[opened + 2 : -1])
     return None if value is None else f"{format_number(value)}>>"

