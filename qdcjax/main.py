@@ -75,7 +75,8 @@ def _fail(error: Exception, path: Path) -> None:
 
 def _unraisable(found) -> None:
     """Silent about the reads and writes of Orbax that end after another one failed."""
-    if str(found.exc_value) != "Event loop is closed":
+    after_failure = ("Event loop is closed", "Encountered error while reading")
+    if not str(found.exc_value).startswith(after_failure):
         sys.__unraisablehook__(found)
 
 

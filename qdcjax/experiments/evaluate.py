@@ -30,9 +30,9 @@ PART = 512  # of a table: what a kill can cost
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """Evaluates a stored policy, with a stored reward model where one is given."""
     folder = Path(config["checkpoint"])
-    policy = load_model(folder / "stages" / config["model"])
+    policy = load_output(folder, "model", config["model"], "tokens")
     reward = config["reward_model"]
-    reranker = load_model(folder / "stages" / reward) if reward else None
+    reranker = load_output(folder, "reward_model", reward, "scalar") if reward else None
     results = evaluate_policy(config, workdir, policy, after=[], reranker=reranker)
     report = Report(
         title="Evaluation of a policy",
@@ -42,6 +42,18 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         sections=[at_k_section(workdir, results)],
     )
     return publish.publish(workdir, report, publish.flat(results))
+
+
+def load_output(folder: Path, field: str, name: str, output: str) -> StoredModel:
+    """The model of a stage of another run; one of the wrong kind is told by its field."""
+    stored = load_model(folder / "stages" / name)
+    if stored.model.config.output != output:
+        kinds = {"tokens": "policy", "scalar": "reward model"}
+        raise ValueError(
+            f"{field}={name} of {folder} is a {kinds[stored.model.config.output]}; give a "
+            f"{kinds[output]}"
+        )
+    return stored
 
 
 def evaluate_policy(
@@ -92,7 +104,7 @@ def solve(
     key = jax.random.fold_in(jax.random.key(config["seed"]), 1)
     return workdir.table(
         name,
-        ["seed", "task", "evaluation"],
+        ["seed", "task", "evaluation", *(f for f in ("checkpoint", "model") if f in config)],
         after,
         lambda: publish.parts(problems, PART),
         lambda part: sample_solutions(policy, task, part, settings, key, name),
