@@ -2,6 +2,8 @@
 
     python -m qdcjax.main --config=configs/evaluate.py --config.checkpoint=runs/sorm-default \\
         --config.model=student --config.reward_model=orm-0
+
+Expect, with seed 0: the student's own figures in RESULTS.md, and rerank@8 below one sample.
 """
 
 from ml_collections import ConfigDict, config_dict
