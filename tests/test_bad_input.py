@@ -91,6 +91,13 @@ def cut(pattern: str) -> Callable[[Path], None]:
     return damage
 
 
+def only_the_student(workdir: Path) -> None:
+    """As a run that was killed after its first stage."""
+    for stage in (workdir / "stages").iterdir():
+        if stage.name != "student":
+            shutil.rmtree(stage)
+
+
 def write(name: str, text: str | bytes) -> Callable[[Path], None]:
     data = text if isinstance(text, bytes) else text.encode()
     return lambda workdir: (workdir / name).write_bytes(data)
@@ -152,6 +159,10 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     "prompt too long": (
         fresh("--config.sft.steps=1", "--config.evaluation.max_new_tokens=500"),
         ("max_new_tokens=500", "max_length=512"),
+    ),
+    "no draft has a step": (
+        on_copy("sorm", "--config.drafts.max_new_tokens=1", damage=only_the_student),
+        ("none of the 96 drafts has a step", "sft.steps"),
     ),
     # The workdir.
     "workdir is a file": (
@@ -294,6 +305,7 @@ def test_a_full_disk(tmp_path, kilobytes):
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # the child only sets the limit
 def test_a_limit_on_the_size_of_files(tmp_path):
     """As full as a disk, for one who is not root: no file may grow beyond 30 kB."""
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))

@@ -20,6 +20,18 @@ def bucket_lengths(lengths: Sequence[int], buckets: int, multiple: int = 32) -> 
     return tuple(sorted({int(length) for length in padded}))
 
 
+def length_buckets(lengths: Sequence[int], buckets: int) -> list[tuple[np.ndarray, int]]:
+    """(rows, padded length) of each bucket that holds a row.
+
+    The longest comes first: a run too large for memory then ends at its first step, not hours on.
+    """
+    if not len(lengths):
+        return []
+    padded = np.asarray(bucket_lengths(lengths, buckets))
+    of_row = padded[np.searchsorted(padded, lengths)]
+    return [(np.flatnonzero(of_row == length), int(length)) for length in np.unique(of_row)[::-1]]
+
+
 def pad_and_stack(examples: Sequence[Example], length: int) -> Example:
     """Right-pads every 1-D field with zeros to `length` and stacks; scalars are stacked alone."""
     batch = {}
@@ -44,8 +56,8 @@ def make_batches(
     """An endless Grain data set of batches: shuffle → repeat → stride by process → batch.
 
     Examples of similar length share a batch: each length bucket is a stream of its own, and the
-    streams are interleaved in proportion to their sizes. The global batch of step s is a function
-    of (seed, s); process i of n holds every n-th of its examples.
+    streams are interleaved in proportion to their sizes, beginning with the longest. The global
+    batch of step s is a function of (seed, s); process i of n holds every n-th of its examples.
 
     Args:
       examples: dicts of fields; `tokens` gives an example's length, all 1-D fields share it.
@@ -63,13 +75,9 @@ def make_batches(
     index, count = process
     if batch_size % count:
         raise ValueError(f"batch_size={batch_size} must be a multiple of {count} processes")
-    lengths = np.asarray([len(example["tokens"]) for example in examples])
-    streams, weights, longest_before = [], [], 0
-    for length in bucket_lengths(lengths, buckets):
-        rows = np.flatnonzero((lengths > longest_before) & (lengths <= length))
-        longest_before = length
-        if not len(rows):
-            continue
+    lengths = [len(example["tokens"]) for example in examples]
+    streams, weights = [], []
+    for rows, length in length_buckets(lengths, buckets):
         # A seed of its own for each bucket, which no other seed's buckets share.
         bucket_seed = np.random.SeedSequence([seed, len(streams)]).generate_state(1)[0]
         stream = grain.MapDataset.source([{**examples[row], "index": row} for row in rows])

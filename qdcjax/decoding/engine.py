@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qdcjax.data.batches import bucket_lengths
+from qdcjax.data.batches import length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
 from qdcjax.decoding.calculator import calculate, pause_tokens
@@ -142,7 +142,7 @@ def sample(
     result = _room(len(lengths), K, T)
     size = max(1, settings.batch_size // K)
     with progress(len(lengths) * K, description, "samples") as bar:
-        for rows, width in _buckets(lengths, settings.buckets):
+        for rows, width in length_buckets(lengths, settings.buckets):
             batch = _Batch(model, params, prompts, settings, decoding, key, tokenizer)
             for finished in batch.complete(rows, min(size, len(rows)), width, result):
                 tokens = int(result.lengths[finished].sum())
@@ -162,15 +162,6 @@ def _room(N: int, K: int, T: int) -> Samples:
         sampled=np.zeros((N, K, T), bool),
         truncated=np.zeros((N, K), bool),
     )
-
-
-def _buckets(lengths: np.ndarray, buckets: int) -> list[tuple[np.ndarray, int]]:
-    """(rows, padded length) of each bucket; the largest shape comes first."""
-    if not len(lengths):
-        return []
-    padded = np.asarray(bucket_lengths(lengths, buckets, multiple=32))
-    of_row = padded[np.searchsorted(padded, lengths)]
-    return [(np.flatnonzero(of_row == width), int(width)) for width in np.unique(of_row)[::-1]]
 
 
 @dataclasses.dataclass

@@ -15,8 +15,8 @@ from qdcjax.models.cache import Cache
 from qdcjax.models.transformer import (
     Transformer,
     decode_step,
-    init_params,
     layer_params,
+    param_shapes,
     prefill,
 )
 
@@ -101,7 +101,7 @@ def empty(model: Transformer, prompts: int, width: int, decoding: Decoding) -> G
     """A state of B prompts of which none has begun: all done, to be filled by `insert`."""
     shape = jax.eval_shape(
         lambda params, tokens, lengths: start(model, params, tokens, lengths, decoding),
-        jax.eval_shape(lambda: init_params(model, jax.random.key(0))),
+        param_shapes(model),
         jax.ShapeDtypeStruct((prompts, width), jnp.int32),
         jax.ShapeDtypeStruct((prompts,), jnp.int32),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config, publish
 from qdcjax.measures.intervals import Interval, bootstrap
-from qdcjax.reasoning.answers import extract_answer
+from qdcjax.reasoning.answers import extract_vote
 from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.rollouts import sample_solutions
 from qdcjax.reasoning.voting import majority_at_k, pass_at_k, rerank_at_k
@@ -154,7 +154,7 @@ def at_k(
     K = len(sampled) // N
     correct = np.asarray(sampled["correct"], bool).reshape(N, K)
     votes = [
-        None if truncated else extract_answer(text)
+        None if truncated else extract_vote(text)
         for text, truncated in zip(sampled["text"], sampled["truncated"], strict=True)
     ]
     gold = [gold_answer(problem.answer) for problem in problems]

@@ -104,6 +104,11 @@ def verify_prefixes(
 
     def parts():
         prefixes = prefixes_of(drafts, {problem.id: problem for problem in problems})
+        if not prefixes:
+            raise ValueError(
+                f"none of the {len(drafts)} drafts has a step, so nothing can be verified: the "
+                "student has not learned to write steps; train it longer (sft.steps)"
+            )
         count = config[section]["prefixes"]
         if count and count < len(prefixes):
             rng = np.random.default_rng(config["seed"])

@@ -12,6 +12,7 @@ d head width, F MLP width):
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -284,9 +285,23 @@ class Transformer(nn.Module):
         return logits.reshape(*hidden.shape[:-1], -1)
 
 
+@functools.partial(jax.jit, static_argnames="model")
+def boxed_params(model: Transformer, key):
+    """Fresh float32 parameters, each in a box with the logical names of its axes.
+
+    Jitted, so that a run traces a model's initialisation once, for values and shapes alike.
+    """
+    return model.init(key, jnp.zeros((1, 2), jnp.int32))["params"]
+
+
 def init_params(model: Transformer, key):
     """Fresh float32 parameters (a plain tree) for `model`."""
-    return nn.unbox(model.init(key, jnp.zeros((1, 2), jnp.int32)))["params"]
+    return nn.unbox(boxed_params(model, key))
+
+
+def param_shapes(model: Transformer):
+    """The tree of `init_params` with a `jax.ShapeDtypeStruct` at each leaf."""
+    return jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
 
 
 def count_params(params) -> int:

@@ -11,14 +11,13 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, bucket_lengths, pad_and_stack
-from qdcjax.models.transformer import Transformer
+from qdcjax.data.batches import Example, length_buckets, pad_and_stack
+from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.reasoning.labels import balance
 from qdcjax.reporting.progress import progress
 from qdcjax.training.fit import TrainSettings, fit
@@ -98,7 +97,7 @@ def _example(solution: Solution, labels: np.ndarray, mask: np.ndarray) -> Exampl
 def reward_model(policy: StoredModel, key: jax.Array) -> StoredModel:
     """The policy's trunk with a scalar head that starts at zero."""
     model = Transformer(dataclasses.replace(policy.model.config, output="scalar"))
-    fresh = nn.unbox(model.init(key, jnp.zeros((1, 2), jnp.int32)))["params"]
+    fresh = init_params(model, key)
     return StoredModel(model, {**fresh, **_shared(policy.params, fresh)}, policy.tokenizer)
 
 
@@ -139,12 +138,9 @@ def score(
     """σ(score) at every completion token of each solution: N arrays [T_n] in [0, 1]."""
     whole = [[*s.prompt, *s.tokens] for s in solutions]
     lengths = np.asarray([len(tokens) for tokens in whole])
-    padded = np.asarray(bucket_lengths(lengths, buckets))
-    of_row = padded[np.searchsorted(padded, lengths)]
     scores: list[np.ndarray] = [np.zeros(0)] * len(solutions)
     with progress(len(solutions), "score solutions", "solutions") as bar:
-        for width in sorted(set(of_row.tolist()), reverse=True):
-            rows = np.flatnonzero(of_row == width)
+        for rows, width in length_buckets(lengths, buckets):
             for at in range(0, len(rows), batch_size):
                 group = rows[at : at + batch_size]
                 filled = np.resize(group, batch_size)  # a full batch, so that one shape is compiled

@@ -70,6 +70,14 @@ def extract_flexible(text: str) -> Fraction | None:
     return _value(_marked(text) or _last_number(text))
 
 
+def extract_vote(text: str) -> Fraction | None:
+    """What a text votes for: its strict answer, or None where its markers give different ones.
+
+    So a vote for the gold answer is a right text, and maj@1 is pass@1.
+    """
+    return extract_answer(text) if _markers_agree(text) else None
+
+
 def is_correct(text: str, gold: str) -> bool:
     """Whether the strict answer of `text` is the gold one.
 

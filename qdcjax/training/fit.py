@@ -10,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, make_batches
-from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.models.transformer import Transformer, param_shapes
 from qdcjax.training import sharding
 from qdcjax.training.loop import train
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
@@ -110,9 +110,8 @@ def _compiled(
 ):
     """Optimiser, jitted update and state shardings; runs that differ in seed share them."""
     optimizer = make_optimizer(config, steps)
-    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     shardings = sharding.state_shardings(
-        shapes, sharding.param_shardings(model, mesh), optimizer, mesh
+        param_shapes(model), sharding.param_shardings(model, mesh), optimizer, mesh
     )
     update = compile_update(
         make_update(loss(model), optimizer, microbatches),

@@ -1,13 +1,14 @@
 """Where arrays live: a mesh of data × fsdp × tensor, and one table of logical axis names."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from qdcjax.models.transformer import Transformer, boxed_params
 from qdcjax.training.step import TrainState, init_state
 
 AXES = ("data", "fsdp", "tensor")
@@ -72,10 +73,10 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def param_shardings(model: nn.Module, mesh: Mesh):
+def param_shardings(model: Transformer, mesh: Mesh):
     """Shardings of a model's parameters by `RULES`, a tree like them."""
-    boxed = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
-    specs = nn.get_partition_spec(boxed)["params"]
+    boxed = jax.eval_shape(functools.partial(boxed_params, model), jax.random.key(0))
+    specs = nn.get_partition_spec(boxed)
     return nn.logical_to_mesh_sharding(specs, mesh, RULES)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdcjax.data.batches import bucket_lengths, make_batches, pad_and_stack
+from qdcjax.data.batches import bucket_lengths, length_buckets, make_batches, pad_and_stack
 
 
 def make_examples(lengths):
@@ -75,6 +75,13 @@ def test_buckets_take_turns_by_their_size():
     assert widths == {32: 35, 64: 25}
 
 
+@pytest.mark.parametrize("lengths", [[90] + [10] * 30, [10] * 30 + [90], [90] * 15 + [10] * 16])
+def test_training_begins_with_its_largest_shape(lengths):
+    batches = make_batches(make_examples(lengths), 2, 0, buckets=2)
+    widths = [batches[step]["tokens"].shape[1] for step in range(60)]
+    assert widths[0] == 96 and set(widths) == {32, 96}
+
+
 def test_fields_are_padded_with_zeros_and_rows_keep_together():
     batches = make_batches(EXAMPLES, 4, 0, buckets=2)
     for batch in (batches[step] for step in range(10)):
@@ -136,3 +143,13 @@ def test_bucket_lengths_do_not_depend_on_order(lengths, buckets, random):
 def test_bucket_lengths_by_hand():
     assert bucket_lengths([10, 20, 30, 40, 50, 60, 70, 80], 2) == (64, 96)
     assert bucket_lengths(range(1, 101), 4, multiple=1) == (26, 51, 76, 100)
+
+
+def test_length_buckets_hold_every_row_once_and_begin_with_the_longest():
+    lengths = np.asarray([5, 70, 31, 90, 6, 33, 64])
+    buckets = length_buckets(lengths, 3)
+    widths = [width for _, width in buckets]
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) == 3
+    assert sorted(np.concatenate([rows for rows, _ in buckets]).tolist()) == list(range(7))
+    assert all(width - 32 < lengths[rows].max() <= width for rows, width in buckets)
+    assert length_buckets([], 3) == []

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from qdcjax.decoding import Prompts, Samples, SamplingSettings, engine, generate, sample, stream
+from qdcjax.decoding import Prompts, Samples, SamplingSettings, generate, sample, stream
 from qdcjax.training.losses import token_log_probs
 
 KEY = jax.random.key(11)
@@ -265,15 +265,6 @@ def test_the_calculator_cuts_off_at_the_end_of_the_room(small_room, policy):
         assert samples.lengths[row, 0] == room and samples.truncated[row, 0]
         assert policy.tokenizer.decode(samples.tokens[row, 0]) == "<<12*3=3"
         assert samples.sampled[row, 0].tolist() == [True] * (room - 1) + [False]
-
-
-def test_the_largest_shape_comes_first():
-    lengths = np.asarray([5, 70, 31, 90, 6, 33, 64])
-    buckets = engine._buckets(lengths, 3)
-    widths = [width for _, width in buckets]
-    assert widths == sorted(widths, reverse=True) and len(set(widths)) == 3
-    assert sorted(np.concatenate([rows for rows, _ in buckets]).tolist()) == list(range(7))
-    assert all(width - 32 < lengths[rows].max() <= width for rows, width in buckets)
 
 
 def test_no_prompts_give_no_samples(run):

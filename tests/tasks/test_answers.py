@@ -16,6 +16,7 @@ from qdcjax.tasks.answers import (
     count_markers,
     extract_answer,
     extract_flexible,
+    extract_vote,
     gold_answer,
     grade,
     is_correct,
@@ -68,6 +69,18 @@ def test_answer_stands_on_the_marker_line():
 def test_last_marker_counts():
     assert extract_answer("#### 17\n#### 18") == 18
     assert extract_answer("#### 18\n####") is None
+
+
+def test_a_text_of_several_answers_votes_for_none():
+    assert extract_vote("#### 17\n#### 18") is None
+    assert extract_vote("#### 18\n#### 18.0") == 18
+    assert extract_vote("so 18") is None
+
+
+@given(st.lists(st.sampled_from(["#### 17", "#### 18", "####", "so 18", "18"]), max_size=4))
+def test_a_vote_for_the_gold_answer_is_a_right_text(lines):
+    text = "\n".join(lines)
+    assert (extract_vote(text) == 18) == is_correct(text, "18")
 
 
 def test_rules_of_equality():
