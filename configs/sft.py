@@ -47,7 +47,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "validation_questions": 200,
             "steps": 1_800,
             "batch_size": 32,
-            "microbatches": 8,
+            "microbatches": 4,
             "buckets": 3,
             "log_every": 50,
             "checkpoint_every": 300,
@@ -76,13 +76,14 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def smoke(config: ConfigDict) -> None:
-    """Seconds: one template with small numbers, and a student that half learns it."""
+    """Seconds: one template with small numbers, and a student that learns little but the format."""
     config.task.update(templates=DEFAULT_TEMPLATES[:1], held_out_templates=DEFAULT_HELD_OUT[:1])
     config.task.update(min_depth=1, max_depth=2, largest=12)
-    config.tokenizer.vocab_size = 340
-    config.sft.update(questions=600, validation_questions=20, steps=200, batch_size=16)
+    config.tokenizer.vocab_size = 420
+    config.policy.update(width=32, head_width=16, mlp_width=96)
+    config.sft.update(questions=600, validation_questions=20, steps=150, batch_size=16)
     config.sft.optimizer.learning_rate = 1e-2
-    config.sft.update(microbatches=1, buckets=1, checkpoint_every=100, evaluate_every=100)
+    config.sft.update(microbatches=1, buckets=1, checkpoint_every=75, evaluate_every=75)
     config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)
 
 

@@ -38,7 +38,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "threshold": 0.5,
             "steps": 500,
             "batch_size": 32,
-            "microbatches": 8,
+            "microbatches": 4,
             "log_every": 25,
             "checkpoint_every": 250,
             "optimizer": ConfigDict({"learning_rate": 1e-3, "warmup": 0.1}),
@@ -55,7 +55,7 @@ def get_config(preset: str = "") -> ConfigDict:
 def smoke(config: ConfigDict) -> None:
     """Seconds: a few questions and two seeds of each reward model."""
     small = {"max_new_tokens": 64, "batch_size": 96}
-    config.drafts.update(questions=48, samples=2, **small)
+    config.drafts.update(questions=24, samples=4, **small)
     config.verify.update(samples=4, **small)
     config.verify_many.update(prefixes=24, samples=8, **small)
     config.reward.update(seeds=(0, 1), steps=20, batch_size=16, microbatches=1, buckets=1)

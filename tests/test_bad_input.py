@@ -91,13 +91,6 @@ def cut(pattern: str) -> Callable[[Path], None]:
     return damage
 
 
-def only_the_student(workdir: Path) -> None:
-    """As a run that was killed after its first stage."""
-    for stage in (workdir / "stages").iterdir():
-        if stage.name != "student":
-            shutil.rmtree(stage)
-
-
 def write(name: str, text: str | bytes) -> Callable[[Path], None]:
     data = text if isinstance(text, bytes) else text.encode()
     return lambda workdir: (workdir / name).write_bytes(data)
@@ -115,7 +108,7 @@ def other_tokenizer(workdir: Path) -> None:
 def interrupted() -> Path:
     """An sft run that was killed after its first resume point."""
     workdir = Path(runs.HOME.name) / "interrupted"
-    resume_point = (workdir / "checkpoints" / "student" / "100").exists
+    resume_point = (workdir / "checkpoints" / "student" / "75").exists
     runs.strike(SFT, workdir, resume_point, signal.SIGKILL)
     return workdir
 
@@ -161,7 +154,7 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
         ("max_new_tokens=500", "max_length=512"),
     ),
     "no draft has a step": (
-        on_copy("sorm", "--config.drafts.max_new_tokens=1", damage=only_the_student),
+        fresh("--config.sft.steps=1", "--config.drafts.max_new_tokens=1", config=SORM),
         ("none of the 96 drafts has a step", "sft.steps"),
     ),
     # The workdir.
