@@ -17,7 +17,8 @@ import torch
 import transformers
 
 from qdcjax.decoding import Prompts, SamplingSettings, sample
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.step import compile_update, init_state, make_update

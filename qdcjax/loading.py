@@ -10,7 +10,8 @@ import jax
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
-from qdcjax.models.transformer import Transformer, TransformerConfig
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.steps import segment, separator_tokens
 from qdcjax.training.store import StoredModel, load_model

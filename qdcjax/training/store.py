@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
-from qdcjax.models.transformer import Transformer, TransformerConfig
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer
 from qdcjax.training.checkpoints import load_params, save_params
 
 SHAPE_FILE = "model.json"
@@ -51,7 +52,7 @@ def load_model(folder: Path) -> StoredModel:
     try:
         shape = json.loads((folder / SHAPE_FILE).read_text())
         _check_files(folder, shape.pop("files", {}))
-        config = TransformerConfig(**shape)
+        config = TransformerConfig.from_dict(shape)
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
         raise ValueError(f"{folder / SHAPE_FILE} is no model's shape: {error}") from error
     tokenizer = load_tokenizer(folder / "tokenizer")

@@ -7,8 +7,9 @@ import pytest
 from make_smollm2_expected import FIXTURE, reference_logits
 
 from qdcjax.data.tokenizers import load_tokenizer
+from qdcjax.models.config import TransformerConfig
 from qdcjax.models.gguf import read_config, read_params, smollm2_path
-from qdcjax.models.transformer import Transformer, TransformerConfig, init_params
+from qdcjax.models.transformer import Transformer, init_params
 
 TINY = TransformerConfig(
     vocab_size=64,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from qdcjax.models.attention import causal_attention, rotary_angles, rotate
+from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import (
     Transformer,
-    TransformerConfig,
     count_params,
     decode_step,
     init_params,
@@ -274,8 +274,8 @@ def test_parameter_shapes_are_those_documented(params):
         ("kv_heads", 3, "kv_heads=3 must divide heads=4"),
         ("head_width", 7, "head_width=7 must be even"),
         ("remat", "some", "remat='some' must be one of none, full, dots"),
-        ("output", "both", "output='both' must be tokens or scalar"),
-        ("dtype", "float16", "dtype='float16' must be float32 or bfloat16"),
+        ("output", "both", "output='both' must be one of tokens, scalar"),
+        ("dtype", "float16", "dtype='float16' must be one of float32, bfloat16"),
     ],
 )
 def test_a_bad_config_is_named_in_one_line(field, value, words):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import SingleDeviceSharding
 
-from qdcjax.models.transformer import Transformer, TransformerConfig
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer
 from qdcjax.training import sharding
 from qdcjax.training.checkpoints import KEPT, load_params, open_checkpointer, save_params
 

@@ -3,7 +3,8 @@ import jax
 import numpy as np
 import pytest
 
-from qdcjax.models.transformer import Transformer, TransformerConfig
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import fit as fit_module
 from qdcjax.training import losses, sharding

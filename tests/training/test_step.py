@@ -7,7 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from qdcjax.models.transformer import Transformer, TransformerConfig
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer
 from qdcjax.training import losses, sharding
 from qdcjax.training.losses import language_model_loss, token_log_probs
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer

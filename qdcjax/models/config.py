@@ -1,0 +1,114 @@
+"""The shape and arithmetic of a transformer: one description for all families of decoders."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_type_hints
+
+import jax
+
+REMAT_POLICIES = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+    """LLaMA 3's stretching of rotary positions to longer texts.
+
+    A frequency whose wavelength is under `original_length / high` stays, one over
+    `original_length / low` is divided by `factor`, and those between are blended linearly in
+    `original_length / wavelength`.
+    """
+
+    factor: float
+    low: float
+    high: float
+    original_length: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """Shape and arithmetic of a transformer.
+
+    Attributes:
+      vocab_size: V.
+      layers: L.
+      width: D.
+      heads: H query heads.
+      kv_heads: KV, a divisor of H.
+      head_width: d, even.
+      mlp_width: F.
+      output: `tokens` gives logits over the vocabulary; `scalar` one number a position
+        (a value or a reward in logits).
+      tied: whether the output uses the embedding matrix.
+      positions: `rotary`, or `learned` vectors that are added to the embeddings.
+      rope_base: base of the rotary frequencies.
+      rope_width: how many of a head's d elements are turned, the first ones; 0 for all.
+      rope_scaling: LLaMA 3's, or None.
+      window: how many positions a token sees, itself included; 0 for all before it.
+      norm: `rms` (RMSNorm) or `layer` (LayerNorm with bias).
+      norm_eps: added to the mean square or the variance.
+      bias: which products add a bias: `none`, `qkv` (queries, keys, values), or `all` (those of
+        attention and MLP).
+      qk_norm: RMSNorm over d of queries and keys, before they are turned.
+      mlp: `swiglu`, or an MLP without a gate: `gelu`, `gelu_tanh` (its tanh approximation).
+      parallel: attention and MLP both read the layer's input, and both are added to it.
+      max_length: longest sequence that the model is meant for, in tokens.
+      dtype: of the arithmetic; parameters are float32, as are norms, softmax and logits.
+      remat: what the backward pass recomputes: `none`, `full`, or `dots` (all but products).
+    """
+
+    vocab_size: int
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    mlp_width: int
+    output: Literal["tokens", "scalar"] = "tokens"
+    tied: bool = True
+    positions: Literal["rotary", "learned"] = "rotary"
+    rope_base: float = 10_000.0
+    rope_width: int = 0
+    rope_scaling: RopeScaling | None = None
+    window: int = 0
+    norm: Literal["rms", "layer"] = "rms"
+    norm_eps: float = 1e-5
+    bias: Literal["none", "qkv", "all"] = "none"
+    qk_norm: bool = False
+    mlp: Literal["swiglu", "gelu", "gelu_tanh"] = "swiglu"
+    parallel: bool = False
+    max_length: int = 2_048
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: Literal["none", "full", "dots"] = "none"
+
+    def __post_init__(self):
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads={self.kv_heads} must divide heads={self.heads}")
+        if self.head_width % 2:
+            raise ValueError(f"head_width={self.head_width} must be even for rotary positions")
+        if self.rope_width % 2 or not 0 <= self.rope_width <= self.head_width:
+            raise ValueError(
+                f"rope_width={self.rope_width} must be even and at most {self.head_width}"
+            )
+        if self.window < 0:
+            raise ValueError(f"window={self.window} must be 0 or a number of positions")
+        for name, kind in get_type_hints(type(self)).items():
+            words = get_args(kind)
+            if words and isinstance(words[0], str) and getattr(self, name) not in words:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} must be one of {', '.join(words)}"
+                )
+
+    @property
+    def turned(self) -> int:
+        """How many of a head's elements are turned by their position."""
+        return self.rope_width or self.head_width
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "TransformerConfig":
+        """The inverse of `dataclasses.asdict`, e.g. after JSON."""
+        scaling = fields.get("rope_scaling")
+        return cls(**{**fields, "rope_scaling": RopeScaling(**scaling) if scaling else None})

