@@ -39,6 +39,9 @@ def get_config(preset: str = "") -> ConfigDict:
             "max_length": 512,
             "dtype": "float32",
             "remat": "none",
+            "lora": ConfigDict(
+                {"rank": 0, "alpha": 16.0, "targets": ("query", "key", "value", "out")}
+            ),
         }
     )
     config.sft = ConfigDict(

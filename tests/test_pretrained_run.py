@@ -1,4 +1,4 @@
-"""The preset for a real policy, cut down to what two CPU cores do in a minute or two."""
+"""Policies that start from pretrained files: a folder with an adapter, SmolLM2's preset in small."""
 
 import importlib.util
 import json
@@ -7,12 +7,37 @@ import sys
 from pathlib import Path
 
 import datasets
+import jax
+import jax.numpy as jnp
 import pytest
+import runs
+from safetensors.numpy import load_file
 
+from qdcjax.models import pretrained
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.tasks.word_problems import WordProblems
+from qdcjax.training.store import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+def test_a_folder_and_an_adapter_give_a_student_and_files_for_peft(tmp_path):
+    source = load_model(runs.finished("sft") / "stages" / "student")
+    pretrained.export(tmp_path / "base", source.model.config, source.params)
+    source.tokenizer.save(tmp_path / "base")
+    options = (f"--config.policy.pretrained={tmp_path / 'base'}", "--config.policy.lora.rank=2")
+    runs.run("configs/sft.py:smoke", tmp_path / "run", *options, "--config.sft.steps=20")
+    student = load_model(tmp_path / "run" / "stages" / "student")
+    assert student.model.config == source.model.config
+    moved = jax.tree.map(lambda a, b: not jnp.array_equal(a, b), student.params, source.params)
+    adapted = {"query", "key", "value", "out"}
+    for path, has_moved in jax.tree_util.tree_leaves_with_path(moved):
+        assert has_moved == (path[-2].key in adapted), path
+    adapter = tmp_path / "run" / "stages" / "student" / "adapter"
+    fields = json.loads((adapter / "adapter_config.json").read_text())
+    assert fields["r"] == 2 and fields["base_model_name_or_path"] == str(tmp_path / "base")
+    assert len(load_file(adapter / "adapter_model.safetensors")) == 2 * 2 * len(adapted)
 
 
 @pytest.mark.slow

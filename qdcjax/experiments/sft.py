@@ -15,8 +15,8 @@ from qdcjax.data.batches import Example, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
 from qdcjax.data.tokenizers import load_tokenizer, train_sentencepiece
 from qdcjax.experiments import evaluate, from_config, publish
-from qdcjax.models import pretrained
-from qdcjax.models.config import TransformerConfig
+from qdcjax.models import lora, pretrained
+from qdcjax.models.config import Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
@@ -53,7 +53,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
 
     def make(folder: Path) -> None:
         problems = task.problems("train", config["sft"]["questions"] or None)
-        start = starting_policy(config, problems)
+        start = with_adapter(config, starting_policy(config, problems))
         params = fit(
             start.model,
             start.params,
@@ -66,20 +66,36 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
             name="student",
             evaluate=_validation(start, task, config["sft"]["validation_questions"]),
         )
-        save_model(folder, StoredModel(start.model, params, start.tokenizer))
+        model = start.model
+        if model.config.lora is not None:
+            base = config["policy"]["pretrained"] or ""
+            lora.export(folder / "adapter", model, params, base)
+            model, params = lora.merge(model, params)
+        save_model(folder, StoredModel(model, params, start.tokenizer))
 
     return load_model(workdir.stage("student", STUDENT_FIELDS, [], make))
 
 
 def starting_policy(config: Mapping[str, Any], problems: Sequence[Problem]) -> StoredModel:
     """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
-    policy = dict(config["policy"])
-    if policy.pop("pretrained"):
+    if config["policy"]["pretrained"]:
         return _pretrained(config)
+    policy = {k: v for k, v in config["policy"].items() if k not in ("pretrained", "lora")}
     texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
     tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
     model = Transformer(TransformerConfig(vocab_size=tokenizer.vocab_size, **policy))
     return StoredModel(model, init_params(model, jax.random.key(config["seed"])), tokenizer)
+
+
+def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
+    """The policy with a low-rank adapter to train, where `policy.lora.rank` is not 0."""
+    fields = config["policy"]["lora"]
+    if not fields["rank"]:
+        return policy
+    adapter = Lora(**fields | {"targets": tuple(fields["targets"])})
+    key = jax.random.fold_in(jax.random.key(config["seed"]), 4)
+    model, params = lora.attach(policy.model, policy.params, adapter, key)
+    return StoredModel(model, params, policy.tokenizer)
 
 
 def _pretrained(config: Mapping[str, Any]) -> StoredModel:

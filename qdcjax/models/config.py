@@ -28,6 +28,31 @@ class RopeScaling:
     original_length: int
 
 
+PROJECTIONS = ("query", "key", "value", "out", "gate", "up", "down")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+    """Low-rank updates of some products: x W + (alpha / rank) x A B (Hu et al. 2021, section 4.1).
+
+    Attributes:
+      rank: of the update; A is [in, rank], B is [rank, out].
+      alpha: scale of the update.
+      targets: which products, of `PROJECTIONS`.
+    """
+
+    rank: int
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("query", "key", "value", "out")
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise ValueError(f"lora.rank={self.rank} must be at least 1")
+        for name in self.targets:
+            if name not in PROJECTIONS:
+                raise ValueError(f"lora.targets: {name!r} must be one of {', '.join(PROJECTIONS)}")
+
+
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
     """Shape and arithmetic of a transformer.
@@ -55,6 +80,7 @@ class TransformerConfig:
       qk_norm: RMSNorm over d of queries and keys, before they are turned.
       mlp: `swiglu`, or an MLP without a gate: `gelu`, `gelu_tanh` (its tanh approximation).
       parallel: attention and MLP both read the layer's input, and both are added to it.
+      lora: low-rank updates beside some products, or None.
       max_length: longest sequence that the model is meant for, in tokens.
       dtype: of the arithmetic; parameters are float32, as are norms, softmax and logits.
       remat: what the backward pass recomputes: `none`, `full`, or `dots` (all but products).
@@ -80,6 +106,7 @@ class TransformerConfig:
     qk_norm: bool = False
     mlp: Literal["swiglu", "gelu", "gelu_tanh"] = "swiglu"
     parallel: bool = False
+    lora: Lora | None = None
     max_length: int = 2_048
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: Literal["none", "full", "dots"] = "none"
@@ -110,5 +137,9 @@ class TransformerConfig:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TransformerConfig":
         """The inverse of `dataclasses.asdict`, e.g. after JSON."""
-        scaling = fields.get("rope_scaling")
-        return cls(**{**fields, "rope_scaling": RopeScaling(**scaling) if scaling else None})
+        scaling, lora = fields.get("rope_scaling"), fields.get("lora")
+        nested = {
+            "rope_scaling": RopeScaling(**scaling) if scaling else None,
+            "lora": Lora(**lora | {"targets": tuple(lora["targets"])}) if lora else None,
+        }
+        return cls(**{**fields, **nested})

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from qdcjax.models.attention import cached_attention, causal_attention, rotate
 from qdcjax.models.cache import Cache, LayerCache
-from qdcjax.models.config import TransformerConfig
+from qdcjax.models.config import Lora, TransformerConfig
 
 
 class RMSNorm(nn.Module):
@@ -61,6 +61,7 @@ class Projection(nn.Module):
       inputs, outputs: sizes of the axes summed over and of the axes made.
       axes: logical names of both, for sharding.
       bias: whether a vector is added.
+      lora: a low-rank update beside the product, if its name is among the targets.
     """
 
     inputs: tuple[int, ...]
@@ -69,6 +70,7 @@ class Projection(nn.Module):
     dtype: str
     scale: float = 1.0
     bias: bool = False
+    lora: Lora | None = None
 
     @nn.compact
     def __call__(self, x):
@@ -84,13 +86,28 @@ class Projection(nn.Module):
             (*self.inputs, *self.outputs),
         )
         leading = x.shape[: x.ndim - len(self.inputs)]
-        flat = x.reshape(-1, fan_in) @ kernel.astype(self.dtype).reshape(fan_in, -1)
+        rows = x.reshape(-1, fan_in)
+        flat = rows @ kernel.astype(self.dtype).reshape(fan_in, -1)
         if self.bias:
             zeros = nn.with_logical_partitioning(
                 nn.initializers.zeros, self.axes[len(self.inputs) :]
             )
             flat += self.param("bias", zeros, self.outputs).astype(self.dtype).reshape(-1)
+        if self.lora is not None and self.name in self.lora.targets:
+            flat += self._update(rows)
         return flat.reshape(*leading, *self.outputs)
+
+    def _update(self, rows):
+        """(alpha / rank) x A B; B starts at zero, so that the update does too."""
+        rank, n = self.lora.rank, len(self.inputs)
+        fan_in = rows.shape[-1]
+        draw = nn.with_logical_partitioning(
+            nn.initializers.normal(fan_in**-0.5), (*self.axes[:n], None)
+        )
+        zeros = nn.with_logical_partitioning(nn.initializers.zeros, (None, *self.axes[n:]))
+        a = self.param("lora_a", draw, (*self.inputs, rank)).astype(self.dtype)
+        b = self.param("lora_b", zeros, (rank, *self.outputs)).astype(self.dtype)
+        return (self.lora.alpha / rank) * (rows @ a.reshape(fan_in, rank)) @ b.reshape(rank, -1)
 
 
 class Attention(nn.Module):
@@ -104,12 +121,12 @@ class Attention(nn.Module):
         heads, kv_heads = (c.heads, c.head_width), (c.kv_heads, c.head_width)
         to_heads, to_kv = ("embed", "heads", "head_width"), ("embed", "kv_heads", "head_width")
         bias = c.bias != "none"
-        self.query = Projection((c.width,), heads, to_heads, c.dtype, bias=bias)
-        self.key = Projection((c.width,), kv_heads, to_kv, c.dtype, bias=bias)
-        self.value = Projection((c.width,), kv_heads, to_kv, c.dtype, bias=bias)
+        self.query = Projection((c.width,), heads, to_heads, c.dtype, bias=bias, lora=c.lora)
+        self.key = Projection((c.width,), kv_heads, to_kv, c.dtype, bias=bias, lora=c.lora)
+        self.value = Projection((c.width,), kv_heads, to_kv, c.dtype, bias=bias, lora=c.lora)
         self.out = Projection(
             heads, (c.width,), ("heads", "head_width", "embed"), c.dtype, (2 * c.layers) ** -0.5,
-            bias=c.bias == "all",
+            bias=c.bias == "all", lora=c.lora,
         )  # fmt: skip
         if c.qk_norm:
             self.query_norm = RMSNorm(c.norm_eps, c.dtype)
@@ -150,16 +167,16 @@ class MLP(nn.Module):
     def __call__(self, x):
         """[..., D] → [..., D]."""
         c = self.config
-        bias = c.bias == "all"
-        up = Projection((c.width,), (c.mlp_width,), ("embed", "mlp"), c.dtype, bias=bias, name="up")
+        more = {"bias": c.bias == "all", "lora": c.lora}
+        inwards = ((c.width,), (c.mlp_width,), ("embed", "mlp"), c.dtype)
+        inner = Projection(*inwards, **more, name="up")(x)
         if c.mlp == "swiglu":
-            gate = Projection((c.width,), (c.mlp_width,), ("embed", "mlp"), c.dtype, name="gate")
-            inner = nn.silu(gate(x)) * up(x)
+            inner = nn.silu(Projection(*inwards, **more, name="gate")(x)) * inner
         else:
-            inner = nn.gelu(up(x), approximate=c.mlp == "gelu_tanh")
+            inner = nn.gelu(inner, approximate=c.mlp == "gelu_tanh")
         return Projection(
-            (c.mlp_width,), (c.width,), ("mlp", "embed"), c.dtype, (2 * c.layers) ** -0.5,
-            bias=bias, name="down",
+            (c.mlp_width,), (c.width,), ("mlp", "embed"), c.dtype, (2 * c.layers) ** -0.5, **more,
+            name="down",
         )(inner)  # fmt: skip
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import optax
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, make_batches
+from qdcjax.models import lora
 from qdcjax.models.transformer import Transformer, param_shapes
 from qdcjax.training import sharding
 from qdcjax.training.loop import train
+from qdcjax.training.losses import train_only
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.step import LossFn, compile_update, init_state, make_update
 
@@ -54,6 +57,8 @@ def fit(
     evaluate: Callable[[Any], dict[str, float]] | None = None,
 ):
     """Trains `params` on `examples` and returns the new ones; resumable (see `loop.train`).
+
+    Of a model with an adapter, only the adapter is trained.
 
     Args:
       model: for its parameters' logical axes.
@@ -109,12 +114,15 @@ def _compiled(
     mesh: Mesh,
 ):
     """Optimiser, jitted update and state shardings; runs that differ in seed share them."""
-    optimizer = make_optimizer(config, steps)
+    optimizer, loss_fn = make_optimizer(config, steps), loss(model)
+    if model.config.lora is not None:
+        trainable = lora.trainable(param_shapes(model))
+        optimizer, loss_fn = optax.masked(optimizer, trainable), train_only(trainable, loss_fn)
     shardings = sharding.state_shardings(
         param_shapes(model), sharding.param_shardings(model, mesh), optimizer, mesh
     )
     update = compile_update(
-        make_update(loss(model), optimizer, microbatches),
+        make_update(loss_fn, optimizer, microbatches),
         shardings,
         sharding.batch_sharding(mesh),
         sharding.replicated(mesh),

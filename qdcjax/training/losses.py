@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from qdcjax.models.transformer import Transformer
+from qdcjax.training.step import LossFn
 
 
 def token_log_probs(
@@ -24,6 +25,21 @@ def token_log_probs(
     """
     logits = model.apply({"params": params}, tokens)[:, :-1] / temperature
     return -optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:])
+
+
+def train_only(trainable, loss_fn: LossFn) -> LossFn:
+    """The same loss, of which only some parameters have a gradient.
+
+    Args:
+      trainable: tree of booleans like the parameters.
+      loss_fn: see `step.make_update`.
+    """
+
+    def frozen_loss(params, batch, key):
+        free = lambda trained, x: x if trained else jax.lax.stop_gradient(x)  # noqa: E731
+        return loss_fn(jax.tree.map(free, trainable, params), batch, key)
+
+    return frozen_loss
 
 
 def language_model_loss(model: Transformer):

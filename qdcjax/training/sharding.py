@@ -87,12 +87,18 @@ def state_shardings(
     state = jax.eval_shape(lambda params: init_state(params, optimizer), params_like)
     opt_state = optax.tree.map_params(
         optimizer,
-        lambda _, sharding: sharding,
+        lambda leaf, sharding: leaf if _is_masked(leaf) else sharding,
         state.opt_state,
         shardings,
         transform_non_params=lambda _: replicated(mesh),
+        is_leaf=_is_masked,
     )
     return TrainState(replicated(mesh), shardings, opt_state)
+
+
+def _is_masked(leaf) -> bool:
+    """Whether the optimiser keeps nothing for a parameter, which is not trained."""
+    return isinstance(leaf, optax.MaskedNode)
 
 
 def put_batch(batch: dict, sharding: NamedSharding) -> dict:

@@ -1,9 +1,12 @@
+import dataclasses
+
 import chex
 import jax
 import numpy as np
 import pytest
 
-from qdcjax.models.config import TransformerConfig
+from qdcjax.models import lora
+from qdcjax.models.config import Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import fit as fit_module
@@ -47,10 +50,10 @@ def examples():
 def run(devices, start, examples):
     mesh = sharding.make_mesh(sharding.MeshConfig(2, 1, 1), devices[:2])
 
-    def run(workdir, settings=SETTINGS, **options):
-        params = jax.tree.map(lambda x: x.copy(), start)
+    def run(workdir, settings=SETTINGS, model=MODEL, params=start, **options):
+        params = jax.tree.map(lambda x: x.copy(), params)
         options = {"seed": 5, "mesh": mesh, "workdir": workdir, "name": "student", **options}
-        return fit(MODEL, params, language_model_loss, examples, settings, **options)
+        return fit(model, params, language_model_loss, examples, settings, **options)
 
     return run
 
@@ -88,3 +91,14 @@ def test_a_killed_fit_ends_as_the_unbroken_one_and_compiles_once_a_bucket(
 def test_a_batch_that_does_not_divide_is_named_in_one_line(run, tmp_path):
     with pytest.raises(ValueError, match=r"batch_size=4 must be a multiple of .* = 6"):
         run(tmp_path, TrainSettings(1, 4, OptimizerConfig(1e-2), microbatches=3))
+
+
+def test_only_an_adapter_is_trained_on_any_mesh(run, start, devices, tmp_path):
+    model, params = lora.attach(MODEL, start, Lora(2), jax.random.key(0))
+    mesh = sharding.make_mesh(sharding.MeshConfig(2, 2, 2), devices)
+    settings = dataclasses.replace(SETTINGS, steps=3, buckets=1)
+    whole = jax.device_get(run(tmp_path / "two", settings, model, params))
+    trained = jax.device_get(run(tmp_path / "eight", settings, model, params, mesh=mesh))
+    same = jax.tree.map(np.array_equal, trained, jax.device_get(params))
+    assert jax.tree.all(jax.tree.map(lambda moved, s: moved != s, lora.trainable(params), same))
+    chex.assert_trees_all_close(trained, whole, atol=1e-5)
