@@ -1,6 +1,9 @@
 """Stepwise outcome reward models from a policy's own rollouts (GLoRe, steps 1–4).
 
-python -m qdcjax.main --config=configs/sorm.py
+    python -m qdcjax.main --config=configs/sorm.py
+
+Expect, with seed 0, in about 10 minutes on two CPU cores: a student of 66 % greedy accuracy, a SORM
+that judges steps with 70 % balanced accuracy against the ORM's 65 % (RESULTS.md).
 """
 
 from ml_collections import ConfigDict

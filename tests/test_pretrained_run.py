@@ -1,4 +1,4 @@
-"""Policies that start from pretrained files: a folder with an adapter, SmolLM2's preset in small."""
+"""Policies from pretrained files: a folder with an adapter, SmolLM2's preset in small."""
 
 import importlib.util
 import json

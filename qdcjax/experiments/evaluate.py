@@ -23,7 +23,14 @@ from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel, load_model
 from qdcjax.workdir import Workdir
 
-KINDS = ("pass", "orm_rerank", "sorm_rerank", "rerank", "maj")
+# Name of an estimate over k samples → what a reader calls it.
+KINDS = {
+    "pass": "pass@{}",
+    "orm_rerank": "rerank@{} by the ORM",
+    "sorm_rerank": "rerank@{} by the SORM",
+    "rerank": "rerank@{}",
+    "maj": "maj@{}",
+}
 PART = 512  # of a table: what a kill can cost
 
 
@@ -189,7 +196,9 @@ def headline(splits: Sequence[str], results: Mapping[str, Interval]) -> list[Hea
     for split in splits:
         where = split.replace("_", " ")
         largest = max(at_k_values(results, "pass", split), default=1)
-        names = words | {f"{kind}_at_{largest}": f"{kind}@{largest}" for kind in KINDS}
+        names = words | {
+            f"{kind}_at_{largest}": label.format(largest) for kind, label in KINDS.items()
+        }
         rows += [
             HeadlineRow(f"{label}, {where}", results[f"{name}_{split}"], "%")
             for name, label in names.items()
@@ -211,7 +220,9 @@ def at_k_section(workdir: Workdir, results: Mapping[str, Interval]) -> Section:
     for split in workdir.config["evaluation"]["splits"]:
         found = {kind: at_k_values(results, kind, split) for kind in KINDS}
         panels[f"right, {split.replace('_', ' ')}"] = {
-            f"{kind}@k": figures.series_of_intervals(list(values), list(values.values()))
+            KINDS[kind].format("k"): figures.series_of_intervals(
+                list(values), list(values.values())
+            )
             for kind, values in found.items()
             if values
         }

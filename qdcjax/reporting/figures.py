@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from qdcjax.measures.intervals import Interval
 
@@ -215,8 +215,8 @@ def histograms(
             ax.stairs(share, edges, color=colour, linewidth=1.6, label=name)
         _label(ax, x_label, y_label, percent=True)
         ax.set_title(model, fontsize=10.5, color=INK, loc="left")
-        ax.set_ylim(bottom=0)
         ax.label_outer()
+    axes[0].set_ylim(bottom=0)  # of all panels, once all are drawn
     _legend(figure, axes)
     return figure
 
@@ -311,7 +311,8 @@ def _label(ax: Axes, x_label: str, y_label: str, percent: bool = False) -> None:
     ax.spines[["left", "bottom"]].set_color("#b0b0b0")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.6g}"))
     if percent:
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+        ax.yaxis.set_major_locator(MaxNLocator("auto", steps=(1, 2, 5, 10)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g} %"))
 
 
 def _legend(figure: Figure, axes: Sequence[Axes], last: str = "") -> None:
@@ -328,7 +329,7 @@ def _legend(figure: Figure, axes: Sequence[Axes], last: str = "") -> None:
             entries.values(),
             entries.keys(),
             loc="outside upper left",
-            ncols=min(len(entries), 4),
+            ncols=min(len(entries), 4 if figure.get_figwidth() > 6 else 3),
             frameon=False,
             fontsize=10,
             labelcolor=INK,

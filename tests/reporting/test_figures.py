@@ -104,6 +104,29 @@ def test_histograms_show_shares_that_sum_to_one():
             assert patch.get_data().values.sum() == pytest.approx(1.0)
 
 
+def test_histograms_are_as_high_as_the_highest_of_all_panels():
+    low, high = [0.1, 0.3, 0.5, 0.7, 0.9], [0.5] * 5
+    figure = figures.histograms({"A": {"x": low}, "B": {"x": high}}, "value", "share", bins=5)
+    assert all(ax.get_ylim()[1] >= 1 for ax in figure.axes)
+
+
+def test_ticks_say_where_they_stand():
+    panel = {"precision": {"SORM": figures.Series([1, 2], [0.755, 0.915])}}
+    ax = figures.lines(panel, "K", percent=True).axes[0]
+    low, high = ax.get_ylim()
+    for at in (tick for tick in ax.get_yticks() if low <= tick <= high):
+        assert ax.yaxis.get_major_formatter()(at) == f"{100 * at:.0f} %"
+        assert abs(100 * at - round(100 * at)) < 1e-6
+
+
+def test_a_legend_stays_inside_its_figure():
+    models = {name: ([0.2, 0.8], [False, True]) for name in ("ORM", "SORM", "SORM, unbalanced")}
+    figure = figures.reliability(models, "steps that are right")
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x1 <= figure.bbox.x1 and len(figure.legends[0].get_texts()) == 4
+
+
 def test_running_mean_is_centred_and_skips_gaps():
     mean = figures._running_mean(np.array([0.0, 3.0, np.nan, 6.0, 9.0]), 3)
     np.testing.assert_allclose(mean, [1.5, 1.5, 4.5, 7.5, 7.5])
