@@ -28,14 +28,16 @@ class Meter:
         unit: str,
         done: int,
         show: Callable[["Meter"], None],
+        note: Callable[[str], None],
         clock: Callable[[], float],
     ):
         self.total, self.unit, self.done, self.tokens = total, unit, done, 0
-        self.metrics: dict[str, float] = {}
+        self.metrics: dict[str, float | str] = {}
+        self.note = note  # shows a line of text once, beside the progress
         self._show, self._clock, self._begun = show, clock, clock()
         self._first: tuple[float, int, int] | None = None
 
-    def advance(self, n: int = 1, tokens: int = 0, **metrics: float) -> None:
+    def advance(self, n: int = 1, tokens: int = 0, **metrics: float | str) -> None:
         """Adds `n` items, and `tokens` tokens, and shows the newest metrics (host scalars)."""
         self.done += n
         self.tokens += tokens
@@ -63,7 +65,8 @@ class Meter:
                 if self.done < self.total:
                     left = (self.total - self.done) * elapsed / items
                     parts.append(f"{format_duration(left)} left")
-        parts += [f"{name} {float(value):.4g}" for name, value in self.metrics.items()]
+        for name, value in self.metrics.items():
+            parts.append(f"{name} {value if isinstance(value, str) else f'{float(value):.4g}'}")
         return " · ".join(parts)
 
 
@@ -113,6 +116,7 @@ def _bar(total, description, unit, done, console, clock) -> Iterator[Meter]:
             unit,
             done,
             lambda meter: bar.update(task, completed=meter.done, status=meter.status()),
+            lambda text: bar.console.print(text, markup=False, highlight=False),
             clock,
         )
 
@@ -120,8 +124,11 @@ def _bar(total, description, unit, done, console, clock) -> Iterator[Meter]:
 def _lines(total, description, unit, done, console, clock) -> Iterator[Meter]:
     out = console.file if console.file is not None else sys.stderr
     printed_at = clock()
+    notes: list[str] = []  # shown with the first line, if it comes to one
 
     def line(meter: Meter) -> None:
+        while notes:
+            print(f"{description}: {notes.pop(0)}", file=out, flush=True)
         print(f"{description}: {meter.status()}", file=out, flush=True)
 
     def show(meter: Meter) -> None:
@@ -130,7 +137,7 @@ def _lines(total, description, unit, done, console, clock) -> Iterator[Meter]:
             printed_at = clock()
             line(meter)
 
-    meter = Meter(total, unit, done, show, clock)
+    meter = Meter(total, unit, done, show, notes.append, clock)
     yield meter
     if meter.seconds > SECONDS_WORTH_A_LINE:
         line(meter)

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, make_batches
+from qdcjax.data.packing import pack
 from qdcjax.models import lora
 from qdcjax.models.transformer import Transformer, param_shapes
 from qdcjax.training import sharding
@@ -18,6 +19,7 @@ from qdcjax.training.loop import train
 from qdcjax.training.losses import train_only
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.step import LossFn, compile_update, init_state, make_update
+from qdcjax.training.utilisation import Utilisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +28,11 @@ class TrainSettings:
 
     Attributes:
       steps: optimiser steps.
-      batch_size: examples a step, over all devices.
+      batch_size: rows a step, over all devices.
       optimizer: AdamW and its schedule.
       microbatches: parts that a batch is worked on in, one after another.
       buckets: padded lengths, each compiled once.
+      pack: tokens in a row that holds several examples; 0 gives each example a row.
       log_every, checkpoint_every, evaluate_every: in steps; 0 never evaluates.
     """
 
@@ -38,6 +41,7 @@ class TrainSettings:
     optimizer: OptimizerConfig
     microbatches: int = 1
     buckets: int = 2
+    pack: int = 0
     log_every: int = 50
     checkpoint_every: int = 500
     evaluate_every: int = 0
@@ -80,6 +84,8 @@ def fit(
     optimizer, update, shardings = _compiled(
         model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
     )
+    if settings.pack:
+        examples = pack(examples, settings.pack)
     by_batch = sharding.batch_sharding(mesh)
     state = train(
         update,
@@ -100,6 +106,7 @@ def fit(
         evaluate=evaluate,
         evaluate_every=settings.evaluate_every,
         put=lambda batch: sharding.put_batch(batch, by_batch),
+        utilisation=Utilisation(model.config, mesh.devices),
     )
     return state.params
 

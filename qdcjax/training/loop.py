@@ -18,6 +18,7 @@ from qdcjax.reporting.metrics import MetricLog
 from qdcjax.reporting.progress import progress
 from qdcjax.training.checkpoints import open_checkpointer
 from qdcjax.training.step import TrainState
+from qdcjax.training.utilisation import Utilisation
 
 
 class NonFiniteUpdateError(RuntimeError):
@@ -42,6 +43,7 @@ def train(
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     evaluate_every: int = 0,
     put: Callable[[dict], dict] = jax.device_put,
+    utilisation: Utilisation | None = None,
 ) -> TrainState:
     """Runs `update` until `state.step` is `steps`, going on from a checkpoint where there is one.
 
@@ -57,6 +59,7 @@ def train(
       log_every, checkpoint_every, evaluate_every: in steps.
       evaluate: parameters → metrics, e.g. a validation loss.
       put: moves a batch to the devices.
+      utilisation: shows MFU beside the speed, and logs it where the devices' peak is known.
 
     Raises:
       NonFiniteUpdateError: after saving the offending batch's ids to `nonfinite.json`.
@@ -70,10 +73,13 @@ def train(
         log = MetricLog(workdir, name, start)
         with log, progress(steps, f"train {name}", "steps", done=start) as bar:
             pending: tuple[int, dict, Any] | None = None
-            window = _Window()
+            window = _Window(utilisation)
+            if utilisation is not None:
+                bar.note(str(utilisation))
             for step in range(start, steps):
                 batch = dict(batches[step])
                 index = batch.pop("index", None)
+                window.begin(batch)
                 state, metrics = update(state, put(batch), key)
                 if pending is not None:
                     _settle(pending, workdir, name, window, bar)
@@ -85,7 +91,10 @@ def train(
                     _settle(pending, workdir, name, window, bar)
                     pending = None
                 if due:
-                    log.write(done, window.summary())
+                    summary = window.summary()
+                    log.write(done, summary)
+                    if utilisation is not None:
+                        bar.advance(0, MFU=summary.get("mfu", "unknown"))
                 if evaluated:
                     log.write(done, evaluate(state.params))
                 if stop.requested:
@@ -96,14 +105,20 @@ def train(
 
 
 class _Window:
-    """Means of the metrics since the last log line, and the speed."""
+    """Means of the metrics since the last log line, the speed, and the share of the peak."""
 
-    def __init__(self):
+    def __init__(self, utilisation: Utilisation | None):
+        self._utilisation = utilisation
         self._clear()
 
     def _clear(self):
-        self.sums, self.count, self.elements = {}, 0, 0.0
+        self.sums, self.count, self.elements, self.flops = {}, 0, 0.0, 0.0
         self.began = time.perf_counter()
+
+    def begin(self, batch: dict):
+        """Counts the work of a step that is about to be dispatched."""
+        if self._utilisation is not None:
+            self.flops += self._utilisation.flops(batch)
 
     def add(self, metrics: dict[str, float]):
         for name, value in metrics.items():
@@ -113,7 +128,10 @@ class _Window:
 
     def summary(self) -> dict[str, float]:
         means = {name: total / self.count for name, total in self.sums.items()}
-        means["elements_per_second"] = self.elements / (time.perf_counter() - self.began)
+        seconds = time.perf_counter() - self.began
+        means["elements_per_second"] = self.elements / seconds
+        if self._utilisation is not None and self._utilisation.peak is not None:
+            means["mfu"] = self.flops / seconds / self._utilisation.peak
         self._clear()
         return means
 

@@ -45,12 +45,13 @@ def train_only(trainable, loss_fn: LossFn) -> LossFn:
 def language_model_loss(model: Transformer):
     """Σ w_t · (−log p(token t | tokens < t)), and the weighted token accuracy.
 
-    Batch: `tokens` [B, T]; `mask` [B, T] is 1 on the tokens to be predicted (never on the first).
+    Batch: `tokens` [B, T]; `mask` [B, T] is 1 on the tokens to be predicted (never on the first of
+    an example); of packed rows also `segment_ids` and `positions` (see `data.packing`).
     """
 
     def loss_fn(params, batch, key):
         del key  # no dropout
-        logits = model.apply({"params": params}, batch["tokens"])[:, :-1]
+        logits = _apply(model, params, batch)[:, :-1]
         targets, weights = batch["tokens"][:, 1:], batch["weights"][:, 1:]
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         # The target is the argmax when its loss is that of the largest logit; an argmax is slow.
@@ -64,15 +65,23 @@ def language_model_loss(model: Transformer):
 def binary_loss(model: Transformer):
     """Σ w_t · cross-entropy of σ(score_t) against labels in [0, 1], and the weighted accuracy.
 
-    Batch: `tokens`, `labels` and `mask` [B, T]; only positions with mask carry loss.
+    Batch: `tokens`, `labels` and `mask` [B, T]; only positions with mask carry loss; of packed rows
+    also `segment_ids` and `positions`.
     """
 
     def loss_fn(params, batch, key):
         del key
-        scores = model.apply({"params": params}, batch["tokens"])
+        scores = _apply(model, params, batch)
         labels, weights = batch["labels"], batch["weights"]
         loss = optax.sigmoid_binary_cross_entropy(scores, labels)
         right = (scores > 0) == (labels > 0.5)
         return jnp.sum(weights * loss), {"accuracy": jnp.sum(weights * right)}
 
     return loss_fn
+
+
+def _apply(model: Transformer, params, batch):
+    """The model's output for the rows of a batch, packed or not."""
+    return model.apply(
+        {"params": params}, batch["tokens"], batch.get("segment_ids"), batch.get("positions")
+    )
