@@ -10,7 +10,7 @@ from qdcjax.training.losses import binary_loss, language_model_loss, token_log_p
 class Table:
     """Stands for a model: the output at a token is a row of a table, `params`."""
 
-    def apply(self, variables, tokens):
+    def apply(self, variables, tokens, *_):
         return variables["params"][tokens]
 
 

@@ -1,0 +1,40 @@
+"""Notebooks run to their end on a run that was made on eight devices."""
+
+import ast
+import os
+
+import nbclient
+import nbformat
+import pytest
+import runs
+
+NOTEBOOK = runs.ROOT / "notebooks" / "reload.ipynb"
+DEFAULT = "../runs/sorm-default"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A run whose models were trained on eight fake devices, cut in all three ways."""
+    workdir = tmp_path_factory.mktemp("eight") / "run"
+    mesh = ("--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.mesh.tensor=2")
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}
+    runs.run("configs/sorm.py:smoke", workdir, *mesh, env=environment)  # fits eight devices only
+    return workdir
+
+
+def test_reload(workdir):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(ast.parse(code[0].source).body) <= 5, "at most five lines to samples and values"
+    assert DEFAULT in code[0].source and not any(cell.outputs for cell in code)
+    code[0].source = code[0].source.replace(DEFAULT, str(workdir))
+    notebook.cells.append(nbformat.v4.new_code_cell("len(jax.devices())"))
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": runs.ROOT}}
+    ).execute()
+    lines = code[1].outputs[0].text.splitlines()
+    assert lines and all(0 <= float(line.split()[0]) <= 1 for line in lines)
+    assert code[2].outputs[0].data["text/plain"].count("'") >= 2 * 4
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "1"
