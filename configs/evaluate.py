@@ -20,6 +20,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.checkpoint = "runs/sorm-default"
     config.model = "student"
     config.reward_model = config_dict.placeholder(str)
+    config.mesh = defaults.mesh
     config.task = defaults.task
     config.evaluation = defaults.evaluation
     return config

@@ -18,19 +18,31 @@ from ml_collections import config_flags
 
 from qdcjax.experiments import from_config, publish
 from qdcjax.reporting.numbers import format_duration
+from qdcjax.training import processes
 from qdcjax.training.loop import NonFiniteUpdateError, Preempted
 from qdcjax.workdir import Workdir
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Study to run: file, or file:preset.")
 WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run; default runs/<config>-<preset>.")
 REDO = flags.DEFINE_string("redo", "", "Stages to make anew, with all after them: name,name.")
+DISTRIBUTED = flags.DEFINE_string(
+    "distributed", "", "Several processes: auto on a cluster, or host:port,process,processes."
+)
 CACHE = flags.DEFINE_string(
     "compilation_cache", "~/.cache/qdcjax", "Folder of compiled programs; empty for none."
 )
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt, from malloc.h
 
-USER_ERRORS = (ValueError, TypeError, OSError, ImportError, NonFiniteUpdateError)
+USER_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,
+    NonFiniteUpdateError,
+    jax.errors.JaxRuntimeError,  # out of memory on a device, or another process is gone
+)
+LONGEST_LINE = 500  # characters
 
 
 def main(_: list[str]) -> None:
@@ -44,22 +56,28 @@ def main(_: list[str]) -> None:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     try:
-        if "mesh" in config:
-            from_config.mesh(config["mesh"])  # too many devices are told before anything is written
+        if DISTRIBUTED.value:
+            processes.initialize(DISTRIBUTED.value)
+        from_config.mesh(config["mesh"])  # too many devices are told before anything is written
         workdir = Workdir(path, config, REDO.value)
         workdir.record_config(publish.environment(shlex.join(sys.argv)))
         study = importlib.import_module(f"qdcjax.experiments.{config['study']}")
         summary = study.run(workdir.config, workdir)
     except Preempted:
-        print("stopped by SIGTERM after a save; the same command goes on there", file=sys.stderr)
+        if processes.is_writer():
+            print(
+                "stopped by SIGTERM after a save; the same command goes on there", file=sys.stderr
+            )
         raise
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from what is saved", file=sys.stderr)
         sys.exit(130)
     except USER_ERRORS as error:
         _fail(error, path)
-    print(f"{len(summary)} figures in {path}/summary.json")
-    print(f"stages took {format_duration(sum(workdir.seconds.values()))}; read {path}/report.html")
+    if processes.is_writer():
+        took = format_duration(sum(workdir.seconds.values()))
+        print(f"{len(summary)} figures in {path}/summary.json")
+        print(f"stages took {took}; read {path}/report.html")
 
 
 def _keep_freed_memory() -> None:
@@ -75,8 +93,11 @@ def _keep_freed_memory() -> None:
 
 
 def _fail(error: Exception, path: Path) -> None:
-    """One clear line for the user; the traceback goes to a file beside the run."""
-    line = " ".join(str(error).split()) or type(error).__name__
+    """One clear line for the user; the traceback goes to a file beside the run.
+
+    Of several processes the others may be waiting for this one: it ends at once, and they with it.
+    """
+    line = (" ".join(str(error).split()) or type(error).__name__)[:LONGEST_LINE]
     if isinstance(error, OSError) and error.errno and not error.filename:
         line = f"{path}: {line}"  # a failed write does not say where
     try:
@@ -84,9 +105,15 @@ def _fail(error: Exception, path: Path) -> None:
             (path / "error.log").write_text("".join(traceback.format_exception(error)))
     except OSError:
         # The disk is full: what is still to be flushed at exit would fail too, with tracebacks.
-        print(f"error: {line}", file=sys.stderr, flush=True)
-        os._exit(1)
+        _exit_at_once(line)
+    if jax.process_count() > 1:
+        _exit_at_once(f"{line} (process {jax.process_index()})")
     sys.exit(f"error: {line}")
+
+
+def _exit_at_once(line: str) -> None:
+    print(f"error: {line}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _unraisable(found) -> None:

@@ -4,6 +4,9 @@ A stage is made once. Its record holds the config fields that it read and the ke
 before it; the same command reuses it, and a changed field stops the run with one line, before
 anything is written. A stage is built in `stages/<name>.partial` and renamed when whole, so that a
 kill leaves nothing half true.
+
+Several processes share the folder: the first of them writes, and all see the same stages, since
+they wait for one another wherever that could change.
 """
 
 import contextlib
@@ -18,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+
+from qdcjax.training.processes import is_writer, wait_for_all
 
 RECORD = "stage.json"
 ABSENT = "nothing"  # in messages, for a field that is not there
@@ -57,14 +62,17 @@ class Workdir:
         records = self._records()
         gone = self._asked_anew(redo, records)
         self._check_fields({name: records[name] for name in records if name not in gone})
-        for name in gone:
+        wait_for_all("the run's folder is checked")
+        for name in gone if is_writer() else ():
             for folder in ("stages", "checkpoints"):
                 for suffix in ("", ".partial"):
                     shutil.rmtree(self.path / folder / f"{name}{suffix}", ignore_errors=True)
+        wait_for_all("stages to make anew are gone")
 
     def record_config(self, versions: Mapping[str, Any]) -> None:
         """Writes `config.json`: the config and what the run ran on."""
-        write_json(self.path / "config.json", {"config": self.config, **versions})
+        if is_writer():
+            write_json(self.path / "config.json", {"config": self.config, **versions})
 
     def stage(
         self, name: str, reads: Sequence[str], after: Sequence[str], make: Callable[[Path], None]
@@ -92,15 +100,20 @@ class Workdir:
                 self._compare(name, _read_record(found), record)
         self._keys[name] = key
         if not (folder / RECORD).exists():
-            if not (partial / RECORD).exists():
+            wait_for_all(f"stage {name} is to be made")
+            if is_writer() and not (partial / RECORD).exists():
                 for unmarked in (folder, partial, checkpoints):  # of a record that was deleted
                     shutil.rmtree(unmarked, ignore_errors=True)
                 partial.mkdir()
                 write_json(partial / RECORD, {**record, "seconds": 0.0})
+            wait_for_all(f"stage {name} begins")
             with self._timed(partial):
                 make(partial)
-            os.replace(partial, folder)
-            shutil.rmtree(checkpoints, ignore_errors=True)
+            wait_for_all(f"stage {name} is made")
+            if is_writer():
+                os.replace(partial, folder)
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            wait_for_all(f"stage {name} is marked as done")
         self.seconds[name] = _read_record(folder)["seconds"]
         return folder
 
@@ -121,12 +134,15 @@ class Workdir:
         """
 
         def write(folder: Path) -> None:
-            for number, part in enumerate(parts()):
-                done = folder / f"part-{number:05d}"
-                if not done.exists():
+            pieces = {folder / f"part-{n:05d}": part for n, part in enumerate(parts())}
+            missing = {done: part for done, part in pieces.items() if not done.exists()}
+            wait_for_all(f"table {name} goes on")
+            for done, part in missing.items():
+                rows = datasets.Dataset.from_dict(dict(make(part)))
+                if is_writer():
                     half = done.with_suffix(".half")
                     shutil.rmtree(half, ignore_errors=True)
-                    datasets.Dataset.from_dict(dict(make(part))).save_to_disk(half)
+                    rows.save_to_disk(half)
                     os.replace(half, done)
 
         with _quiet():
@@ -235,9 +251,10 @@ class Workdir:
         try:
             yield
         finally:
-            record = read_json(partial / RECORD)
-            record["seconds"] += time.perf_counter() - began
-            write_json(partial / RECORD, record)
+            if is_writer():
+                record = read_json(partial / RECORD)
+                record["seconds"] += time.perf_counter() - began
+                write_json(partial / RECORD, record)
 
 
 def read_json(path: Path) -> Any:

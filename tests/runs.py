@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,12 +21,16 @@ SLOWEST = 600  # seconds, for a cold compilation cache on a slow machine
 HOME = tempfile.TemporaryDirectory(prefix="qdcjax-runs-")  # removed when the tests end
 
 
-def command(config: str | None, workdir: Path, *options: str) -> list[str]:
+PYTHON = (sys.executable, "-m", "qdcjax.main")
+TWO_PROCESSES = (str(ROOT / "launch" / "processes.sh"), "2")
+
+
+def command(
+    config: str | None, workdir: Path, *options: str, launch: Sequence[str] = PYTHON
+) -> list[str]:
     """The command line of a run; the compilation cache is that of all tests."""
     return [
-        sys.executable,
-        "-m",
-        "qdcjax.main",
+        *launch,
         *([] if config is None else [f"--config={config}"]),
         f"--workdir={workdir}",
         f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}",
@@ -35,16 +39,30 @@ def command(config: str | None, workdir: Path, *options: str) -> list[str]:
 
 
 def run(
-    config: str | None, workdir: Path, *options: str, check: bool = True, **settings
+    config: str | None,
+    workdir: Path,
+    *options: str,
+    launch: Sequence[str] = PYTHON,
+    devices: int = 1,
+    check: bool = True,
+    **settings,
 ) -> subprocess.CompletedProcess:
-    """Runs a study to its end; `settings` are subprocess's own.
+    """Runs a study to its end.
+
+    Args:
+      config, workdir, options: of the command line.
+      launch: how its processes are started.
+      devices: that each of them sees.
+      check: whether it must succeed.
+      settings: subprocess's own.
 
     Raises:
       AssertionError: it failed, and `check` is set.
     """
     done = subprocess.run(
-        command(config, workdir, *options),
+        command(config, workdir, *options, launch=launch),
         cwd=ROOT,
+        env=environment(devices),
         capture_output=True,
         text=True,
         timeout=SLOWEST,
@@ -55,13 +73,23 @@ def run(
 
 
 def strike(
-    config: str, workdir: Path, when: Callable[[], bool], number: signal.Signals, *options: str
+    config: str,
+    workdir: Path,
+    when: Callable[[], bool],
+    number: signal.Signals,
+    *options: str,
+    launch: Sequence[str] = PYTHON,
+    devices: int = 1,
 ) -> tuple[int, str]:
     """Starts a run, sends it a signal as soon as `when()` holds; (exit code, standard error)."""
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile("w+"))
         process = subprocess.Popen(
-            command(config, workdir, *options), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
+            command(config, workdir, *options, launch=launch),
+            cwd=ROOT,
+            env=environment(devices),
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
         )
         stack.callback(process.kill)
         began = time.monotonic()
@@ -73,6 +101,12 @@ def strike(
         code = process.wait(timeout=SLOWEST)
         errors.seek(0)
         return code, errors.read()
+
+
+def environment(devices: int) -> dict[str, str]:
+    """This process's environment, with so many CPU devices and this Python first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "PATH": path}
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """Notebooks run to their end on a run that was made on eight devices."""
 
 import ast
-import os
 
 import nbclient
 import nbformat
@@ -19,8 +18,7 @@ def workdir(tmp_path_factory):
     """A run whose models were trained on eight fake devices, cut in all three ways."""
     workdir = tmp_path_factory.mktemp("eight") / "run"
     mesh = ("--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.mesh.tensor=2")
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}
-    runs.run("configs/sorm.py:smoke", workdir, *mesh, env=environment)  # fits eight devices only
+    runs.run("configs/sorm.py:smoke", workdir, *mesh, devices=8)  # fits eight devices only
     return workdir
 
 

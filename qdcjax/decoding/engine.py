@@ -2,7 +2,8 @@
 
 Prompts are sorted into a few length buckets, and a run compiles once a bucket. Within a bucket
 finished prompts are replaced by waiting ones between chunks of tokens (continuous batching), so
-that short completions do not wait for long ones.
+that short completions do not wait for long ones. Prompts are spread over the mesh on which the
+parameters lie; several processes call the engine together and each gets all the samples.
 N prompts, K samples of each, T new tokens at most.
 """
 
@@ -15,13 +16,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from qdcjax.data.batches import length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
 from qdcjax.decoding.calculator import calculate, pause_tokens
+from qdcjax.decoding.placement import constrain, params_for_sampling, ways
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.progress import progress
+from qdcjax.training.processes import to_host
+from qdcjax.training.sharding import mesh_of, spread
 
 FORCED_ROOM = 16  # tokens of the longest calculator answer
 CHUNK = 16  # tokens between looks of the host at what is finished
@@ -121,6 +126,7 @@ def sample(
     Raises:
       ValueError: a prompt that leaves no room within the model's `max_length`.
     """
+    mesh = mesh_of(params)
     lengths = np.asarray([len(tokens) for tokens in prompts.tokens])
     longest = int(lengths.max(initial=0)) + settings.max_new_tokens
     if longest > model.config.max_length:
@@ -141,9 +147,10 @@ def sample(
     )
     result = _room(len(lengths), K, T)
     size = max(1, settings.batch_size // K)
+    params = params_for_sampling(model, params, mesh)
     with progress(len(lengths) * K, description, "samples") as bar:
         for rows, width in length_buckets(lengths, settings.buckets):
-            batch = _Batch(model, params, prompts, settings, decoding, key, tokenizer)
+            batch = _Batch(model, params, mesh, prompts, settings, decoding, key, tokenizer)
             for finished in batch.complete(rows, min(size, len(rows)), width, result):
                 tokens = int(result.lengths[finished].sum())
                 bar.advance(len(finished) * K, tokens=tokens)
@@ -170,6 +177,7 @@ class _Batch:
 
     model: Transformer
     params: Any
+    mesh: Mesh
     prompts: Prompts
     settings: SamplingSettings
     decoding: generate.Decoding
@@ -180,11 +188,11 @@ class _Batch:
         self, rows: np.ndarray, size: int, width: int, result: Samples
     ) -> Iterator[np.ndarray]:
         """Samples all of `rows`, `size` at a time, into `result`; yields rows as they finish."""
-        entering = max(1, size // REFILLS)
+        size = self._whole(size)
+        entering = self._whole(size // REFILLS)
         waiting = list(rows)
         row_at = np.full(size, -1)  # the prompt in each place; −1 for none
-        state = _empty(self.model, size, width, self.decoding)
-        keys = jnp.broadcast_to(jax.random.key(0), (size, self.decoding.samples))
+        state, keys = _empty(self.model, size, width, self.decoding, self.mesh)
         while waiting or np.any(row_at >= 0):
             free = np.flatnonzero(row_at < 0)
             while waiting and len(free) >= min(entering, len(waiting)):
@@ -193,14 +201,19 @@ class _Batch:
                 places = places[: len(taken)]
                 row_at[places] = taken
                 state, keys = self._enter(state, keys, taken, places, entering, width)
-            state = _run(self.model, self.params, state, keys, self.decoding)
+            state, keys = _run(self.model, self.params, state, keys, self.decoding, self.mesh)
             if self.decoding.pause_tokens:
-                state = _answer(state, self.tokenizer)
-            done = np.asarray(state.done).all(axis=1) & (row_at >= 0)
+                state = _answer(state, self.tokenizer, self.mesh)
+            done = to_host(state.done).all(axis=1) & (row_at >= 0)
             if done.any():
                 self._collect(state, np.flatnonzero(done), row_at, result)
                 yield row_at[done]
                 row_at[done] = -1
+
+    def _whole(self, size: int) -> int:
+        """The next number of prompts that the mesh divides."""
+        parts = ways(self.mesh)
+        return max(1, -(-size // parts)) * parts
 
     def _enter(self, state, keys, taken, places, entering: int, width: int):
         """Reads waiting prompts and puts them into free places."""
@@ -213,16 +226,25 @@ class _Batch:
             tokens[index, : lengths[index]] = self.prompts.tokens[row]
             streams[index] = self.prompts.streams[row]
         first = np.uint32(self.settings.first_sample)
+        new = [spread(array, self.mesh) for array in (tokens, lengths, streams)]
         return _enter(
-            self.model, self.params, state, keys, tokens, lengths, streams, first, at,
-            self.key, self.decoding,
-        )  # fmt: skip
+            self.model,
+            self.params,
+            state,
+            keys,
+            *new,
+            first,
+            at,
+            self.key,
+            self.decoding,
+            self.mesh,
+        )
 
     def _collect(self, state, places: np.ndarray, row_at: np.ndarray, result: Samples) -> None:
         """Copies finished prompts' samples to the host."""
         rows = row_at[places]
         for name in ("tokens", "lengths", "log_probs", "kept_log_mass", "sampled"):
-            getattr(result, name)[rows] = np.asarray(getattr(state, name))[places]
+            getattr(result, name)[rows] = to_host(getattr(state, name))[places]
         last = np.maximum(result.lengths[rows] - 1, 0)[..., None]
         ends = np.take_along_axis(result.tokens[rows], last, axis=-1)[..., 0]
         result.truncated[rows] = ~np.isin(ends, self.decoding.stop_tokens)
@@ -238,39 +260,46 @@ def sample_keys(key, streams, samples: int, first):
     return jax.vmap(of_prompt)(streams)
 
 
-_empty = functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))(generate.empty)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _empty(model, size, width, decoding, mesh):
+    keys = jnp.broadcast_to(jax.random.key(0), (size, decoding.samples))
+    return constrain(generate.empty(model, size, width, decoding), keys, mesh)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("model", "decoding"), donate_argnames=("state", "keys")
-)
-def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key, decoding):
+_STATIC = ("model", "decoding", "mesh")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
+def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key, decoding, mesh):
     new = generate.start(model, params, tokens, lengths, decoding)
     new_keys = sample_keys(key, streams, decoding.samples, first)
-    return generate.insert(state, new, at), keys.at[at].set(new_keys, mode="drop")
+    state = generate.insert(state, new, at)
+    return constrain(state, keys.at[at].set(new_keys, mode="drop"), mesh)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "decoding"), donate_argnames="state")
-def _run(model, params, state, keys, decoding):
-    return generate.run(model, params, state, keys, decoding, CHUNK)
+@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
+def _run(model, params, state, keys, decoding, mesh):
+    state = generate.run(model, params, state, keys, decoding, CHUNK)
+    return constrain(state, keys, mesh)
 
 
-def _answer(state: generate.Generation, tokenizer: Tokenizer) -> generate.Generation:
+def _answer(state: generate.Generation, tokenizer: Tokenizer, mesh: Mesh) -> generate.Generation:
     """Lets paused samples go on, with the calculator's tokens where it has an answer."""
-    tokens, lengths = np.asarray(state.tokens), np.asarray(state.lengths)
+    tokens, lengths, paused = to_host((state.tokens, state.lengths, state.paused))
     queue = np.zeros(state.queue.shape, np.int32)
     queued = np.zeros(lengths.shape, np.int32)
-    paused = np.asarray(state.paused)
     for b, k in np.argwhere(paused):
         answer = calculate(tokenizer.decode(tokens[b, k, : lengths[b, k]]))
         ids = tokenizer.encode(answer) if answer else []
         if len(ids) <= FORCED_ROOM:
             queue[b, k, : len(ids)] = ids
             queued[b, k] = len(ids)
+    # A paused sample has nothing left in its queue.
+    waiting, still = to_host((state.queue, state.queued))
     return state.replace(
-        queue=jnp.where(paused[..., None], queue, state.queue),
-        queued=jnp.where(paused, queued, state.queued),
-        paused=jnp.zeros_like(state.paused),
+        queue=spread(np.where(paused[..., None], queue, waiting), mesh),
+        queued=spread(np.where(paused, queued, still), mesh),
+        paused=spread(np.zeros_like(paused), mesh),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config, publish
@@ -36,24 +37,27 @@ PART = 512  # of a table: what a kill can cost
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """Evaluates a stored policy, with a stored reward model where one is given."""
-    folder = Path(config["checkpoint"])
-    policy = load_output(folder, "model", config["model"], "tokens")
+    folder, mesh = Path(config["checkpoint"]), from_config.mesh(config["mesh"])
+    policy = load_output(folder, "model", config["model"], "tokens", mesh)
     reward = config["reward_model"]
-    reranker = load_output(folder, "reward_model", reward, "scalar") if reward else None
+    reranker = load_output(folder, "reward_model", reward, "scalar", mesh) if reward else None
     results = evaluate_policy(config, workdir, policy, after=[], reranker=reranker)
-    report = Report(
-        title="Evaluation of a policy",
-        description=f"Model {config['model']} of {folder} on {config['task']['name']}.",
-        run=publish.run_facts(workdir),
-        headline=headline(config["evaluation"]["splits"], results),
-        sections=[at_k_section(workdir, results)],
-    )
+
+    def report() -> Report:
+        return Report(
+            title="Evaluation of a policy",
+            description=f"Model {config['model']} of {folder} on {config['task']['name']}.",
+            run=publish.run_facts(workdir),
+            headline=headline(config["evaluation"]["splits"], results),
+            sections=[at_k_section(workdir, results)],
+        )
+
     return publish.publish(workdir, report, publish.flat(results))
 
 
-def load_output(folder: Path, field: str, name: str, output: str) -> StoredModel:
+def load_output(folder: Path, field: str, name: str, output: str, mesh: Mesh) -> StoredModel:
     """The model of a stage of another run; one of the wrong kind is told by its field."""
-    stored = load_model(folder / "stages" / name)
+    stored = load_model(folder / "stages" / name, mesh)
     if stored.model.config.output != output:
         kinds = {"tokens": "policy", "scalar": "reward model"}
         raise ValueError(

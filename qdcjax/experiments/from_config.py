@@ -31,10 +31,12 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
     raise ValueError(f"task.name={name!r} must be one of {', '.join(TASKS)}")
 
 
-def training(config: Mapping[str, Any], section: str) -> TrainSettings:
-    """The training settings in a section; its other fields are the study's own."""
+def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
+    """The training settings in a section, for a mesh; its other fields are the study's own."""
     fields = {**config, "optimizer": _make(OptimizerConfig, config["optimizer"], section)}
-    return _make(TrainSettings, _known(TrainSettings, fields), section)
+    settings = _make(TrainSettings, _known(TrainSettings, fields), section)
+    settings.check(mesh)
+    return settings
 
 
 def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> SamplingSettings:

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from qdcjax.measures.intervals import Interval
 from qdcjax.reporting import figures
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.reporting.page import Plate, Report, RunFacts, Section, write_report
+from qdcjax.training.processes import is_writer
 from qdcjax.workdir import Workdir, read_json
 
 PACKAGES = ("qdcjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "datasets", "numpy")
@@ -63,10 +64,13 @@ def run_facts(workdir: Workdir) -> RunFacts:
     )
 
 
-def publish(workdir: Workdir, report: Report, summary: Mapping[str, float]) -> dict[str, float]:
-    """Writes summary, times and report; returns the summary."""
-    workdir.write_summary(summary)
-    write_report(workdir.path / "report.html", report)
+def publish(
+    workdir: Workdir, report: Callable[[], Report], summary: Mapping[str, float]
+) -> dict[str, float]:
+    """Writes summary, times and report, which it makes with its figures; returns the summary."""
+    if is_writer():
+        workdir.write_summary(summary)
+        write_report(workdir.path / "report.html", report())
     return dict(summary)
 
 

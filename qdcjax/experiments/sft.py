@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
@@ -17,12 +18,13 @@ from qdcjax.data.tokenizers import load_tokenizer, train_sentencepiece
 from qdcjax.experiments import evaluate, from_config, publish
 from qdcjax.models import lora, pretrained
 from qdcjax.models.config import Lora, TransformerConfig
-from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.fit import fit
 from qdcjax.training.losses import language_model_loss
-from qdcjax.training.sharding import param_shardings
+from qdcjax.training.processes import is_writer, to_host
+from qdcjax.training.sharding import init_on_mesh, mesh_of, param_shardings, spread
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
@@ -33,58 +35,69 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """Trains the student, then evaluates it; returns the summary."""
     student = train_student(config, workdir)
     results = evaluate.evaluate_policy(config, workdir, student, after=["student"])
-    curves = {"loss": "loss", "token accuracy": "token_accuracy"}
-    report = Report(
-        title="Supervised fine-tuning",
-        description=f"A policy fine-tuned on the reference solutions of {config['task']['name']}.",
-        run=publish.run_facts(workdir),
-        headline=evaluate.headline(config["evaluation"]["splits"], results),
-        sections=[
-            evaluate.at_k_section(workdir, results),
-            publish.training_section(workdir, {"student": curves}),
-        ],
-    )
+
+    def report() -> Report:
+        curves = {"loss": "loss", "token accuracy": "token_accuracy"}
+        task = config["task"]["name"]
+        return Report(
+            title="Supervised fine-tuning",
+            description=f"A policy fine-tuned on the reference solutions of {task}.",
+            run=publish.run_facts(workdir),
+            headline=evaluate.headline(config["evaluation"]["splits"], results),
+            sections=[
+                evaluate.at_k_section(workdir, results),
+                publish.training_section(workdir, {"student": curves}),
+            ],
+        )
+
     return publish.publish(workdir, report, publish.flat(results))
 
 
 def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
     """Stage `student`: a policy fine-tuned on the reference solutions of the train split."""
     task = from_config.task(config["task"], config["seed"])
+    mesh = from_config.mesh(config["mesh"])
+    settings = from_config.training(config["sft"], "sft", mesh)
 
     def make(folder: Path) -> None:
         problems = task.problems("train", config["sft"]["questions"] or None)
-        start = with_adapter(config, starting_policy(config, problems))
+        start = with_adapter(config, starting_policy(config, problems, mesh))
         params = fit(
             start.model,
             start.params,
             language_model_loss,
             _examples(start, problems),
-            from_config.training(config["sft"], "sft"),
+            settings,
             seed=config["seed"],
-            mesh=from_config.mesh(config["mesh"]),
+            mesh=mesh,
             workdir=workdir.path,
             name="student",
             evaluate=_validation(start, task, config["sft"]["validation_questions"]),
         )
         model = start.model
         if model.config.lora is not None:
-            base = config["policy"]["pretrained"] or ""
-            lora.export(folder / "adapter", model, params, base)
+            adapter = to_host(lora.leaves(params))
+            if is_writer():
+                base = config["policy"]["pretrained"] or ""
+                lora.export(folder / "adapter", model, adapter, base)
             model, params = lora.merge(model, params)
         save_model(folder, StoredModel(model, params, start.tokenizer))
 
-    return load_model(workdir.stage("student", STUDENT_FIELDS, [], make))
+    return load_model(workdir.stage("student", STUDENT_FIELDS, [], make), mesh)
 
 
-def starting_policy(config: Mapping[str, Any], problems: Sequence[Problem]) -> StoredModel:
+def starting_policy(
+    config: Mapping[str, Any], problems: Sequence[Problem], mesh: Mesh
+) -> StoredModel:
     """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
     if config["policy"]["pretrained"]:
-        return _pretrained(config)
+        return _pretrained(config, mesh)
     policy = {k: v for k, v in config["policy"].items() if k not in ("pretrained", "lora")}
     texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
     tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
     model = Transformer(TransformerConfig(vocab_size=tokenizer.vocab_size, **policy))
-    return StoredModel(model, init_params(model, jax.random.key(config["seed"])), tokenizer)
+    params = init_on_mesh(model, jax.random.key(config["seed"]), mesh)
+    return StoredModel(model, params, tokenizer)
 
 
 def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
@@ -98,7 +111,7 @@ def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
     return StoredModel(model, params, policy.tokenizer)
 
 
-def _pretrained(config: Mapping[str, Any]) -> StoredModel:
+def _pretrained(config: Mapping[str, Any], mesh: Mesh) -> StoredModel:
     """The model that `policy.pretrained` names, its parameters where the mesh wants them."""
     name, policy = config["policy"]["pretrained"], config["policy"]
     path = pretrained.find(name)
@@ -111,8 +124,8 @@ def _pretrained(config: Mapping[str, Any]) -> StoredModel:
             f"policy.pretrained={name}: tokeniser and checkpoint do not match: "
             f"{tokenizer.vocab_size} tokens, {model.config.vocab_size} embedding rows"
         )
-    shardings = param_shardings(model, from_config.mesh(config["mesh"]))
-    return StoredModel(model, pretrained.read_params(path, shardings), tokenizer)
+    params = pretrained.read_params(path, param_shardings(model, mesh))
+    return StoredModel(model, params, tokenizer)
 
 
 def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]:
@@ -132,7 +145,9 @@ def _validation(policy: StoredModel, task: Task, questions: int):
     loss_fn = jax.jit(language_model_loss(policy.model))
 
     def evaluate_loss(params) -> dict[str, float]:
-        loss, metrics = loss_fn(params, batch, jax.random.key(0))
+        mesh = mesh_of(params)
+        rows = {name: spread(values, mesh) for name, values in batch.items()}
+        loss, metrics = loss_fn(params, rows, jax.random.key(0))
         return {"validation_loss": float(loss)} | {
             f"validation_{name}": float(value) for name, value in metrics.items()
         }

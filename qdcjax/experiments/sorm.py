@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example
 from qdcjax.experiments import evaluate, from_config, publish, sft, sorm_report
@@ -25,6 +26,7 @@ from qdcjax.reasoning.reward_models import (
 )
 from qdcjax.reasoning.rollouts import prefixes_of, sample_solutions, verify
 from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.fit import TrainSettings
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
@@ -34,6 +36,8 @@ PART = 1_024  # questions or prefixes a part of a table: what a kill can cost
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """The study from student to report; returns the summary."""
     task = from_config.task(config["task"], config["seed"])
+    mesh = from_config.mesh(config["mesh"])
+    rewards = from_config.training(config["reward"], "reward", mesh)
 
     # 1. The student, and how well it solves test questions.
     student = sft.train_student(config, workdir)
@@ -47,7 +51,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 
     # 3. Reward models: an ORM, a SORM and a SORM without balancing for each seed.
     solutions = labelled_solutions(student, problems, drafts, verified)
-    models = train_reward_models(config, workdir, student, solutions)
+    models = train_reward_models(config, workdir, student, solutions, rewards, mesh)
 
     # 4. Judged on the student's solutions of test questions, whose steps are checked exactly.
     questions = evaluate.test_problems(config, task, "test")
@@ -62,7 +66,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     findings = find(config, questions, samples, truth, scores, verified, many)
     findings = Findings(**{**vars(findings), "results": {**results, **findings.results}})
     return publish.publish(
-        workdir, sorm_report.report(workdir, findings), publish.flat(findings.results)
+        workdir, lambda: sorm_report.report(workdir, findings), publish.flat(findings.results)
     )
 
 
@@ -156,6 +160,8 @@ def train_reward_models(
     workdir: Workdir,
     student: StoredModel,
     solutions: Sequence[Solution],
+    settings: TrainSettings,
+    mesh: Mesh,
 ) -> dict[str, StoredModel]:
     """Stages `orm-<seed>`, `sorm-<seed>`, `unbalanced_sorm-<seed>`: name → model."""
     examples: dict[str, Sequence[Example]] = {
@@ -163,8 +169,6 @@ def train_reward_models(
         "sorm": sorm_examples(solutions),
         "unbalanced_sorm": sorm_examples(solutions, balanced=False),
     }
-    settings = from_config.training(config["reward"], "reward")
-    mesh = from_config.mesh(config["mesh"])
     models = {}
     for kind, seed in [(kind, seed) for seed in config["reward"]["seeds"] for kind in examples]:
         name = f"{kind}-{seed}"
@@ -181,7 +185,7 @@ def train_reward_models(
             )
             save_model(folder, trained)
 
-        models[name] = load_model(workdir.stage(name, ["reward"], ["drafts", "verify"], make))
+        models[name] = load_model(workdir.stage(name, ["reward"], ["drafts", "verify"], make), mesh)
     return models
 
 

@@ -56,12 +56,18 @@ def trainable(params):
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in LEAVES, params)
 
 
+def leaves(params):
+    """The adapter's leaves alone, a tree for `export`."""
+    flat = flatten_dict(params)
+    return unflatten_dict({path: leaf for path, leaf in flat.items() if path[-1] in LEAVES})
+
+
 def export(folder: Path, model: Transformer, params, base: str) -> None:
     """Writes the adapter as `peft` loads it: `adapter_config.json` and safetensors.
 
     Args:
       folder: made when missing.
-      model, params: from `attach`, trained.
+      model, params: from `attach`, trained; the adapter's leaves are enough.
       base: name or folder of the model that the adapter belongs to.
     """
     lora, flat = model.config.lora, flatten_dict(params, sep="/")

@@ -17,11 +17,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, length_buckets, pad_and_stack
-from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.labels import balance
 from qdcjax.reporting.progress import progress
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import binary_loss
+from qdcjax.training.processes import to_host
+from qdcjax.training.sharding import init_on_mesh, mesh_of, spread
 from qdcjax.training.store import StoredModel
 
 
@@ -97,7 +99,7 @@ def _example(solution: Solution, labels: np.ndarray, mask: np.ndarray) -> Exampl
 def reward_model(policy: StoredModel, key: jax.Array) -> StoredModel:
     """The policy's trunk with a scalar head that starts at zero."""
     model = Transformer(dataclasses.replace(policy.model.config, output="scalar"))
-    fresh = init_params(model, key)
+    fresh = init_on_mesh(model, key, mesh_of(policy.params))
     return StoredModel(model, {**fresh, **_shared(policy.params, fresh)}, policy.tokenizer)
 
 
@@ -136,6 +138,7 @@ def score(
     stored: StoredModel, solutions: Sequence[Solution], batch_size: int = 64, buckets: int = 2
 ) -> list[np.ndarray]:
     """σ(score) at every completion token of each solution: N arrays [T_n] in [0, 1]."""
+    mesh = mesh_of(stored.params)
     whole = [[*s.prompt, *s.tokens] for s in solutions]
     lengths = np.asarray([len(tokens) for tokens in whole])
     scores: list[np.ndarray] = [np.zeros(0)] * len(solutions)
@@ -147,7 +150,8 @@ def score(
                 tokens = pad_and_stack(
                     [{"tokens": np.asarray(whole[row], np.int32)} for row in filled], width
                 )["tokens"]
-                values = np.asarray(_values(stored.model, stored.params, tokens))
+                values = _values(stored.model, stored.params, spread(tokens, mesh))
+                values = to_host(values)
                 for row, value in zip(group, values, strict=False):
                     scores[row] = value[len(solutions[row].prompt) : lengths[row]]
                 bar.advance(len(group), tokens=int(lengths[group].sum()))

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -79,7 +80,7 @@ def progress(
     console: Console | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Meter]:
-    """Shows the progress of the work inside the `with` block on standard error.
+    """Shows the progress of the work inside the `with` block on standard error of process 0.
 
     A terminal gets a bar. Anything else (CI, a log file) gets a plain line at most every 15
     seconds, and one at the end of work that took over five.
@@ -96,8 +97,10 @@ def progress(
       console: where to show it; standard error by default.
       clock: seconds, for tests.
     """
-    console = console or Console(stderr=True)
-    if console.is_terminal:
+    console = console or Console(stderr=True, quiet=jax.process_index() > 0)
+    if console.quiet:
+        yield Meter(total, unit, done, lambda meter: None, lambda text: None, clock)
+    elif console.is_terminal:
         yield from _bar(total, description, unit, done, console, clock)
     else:
         yield from _lines(total, description, unit, done, console, clock)

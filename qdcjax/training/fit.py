@@ -46,6 +46,15 @@ class TrainSettings:
     checkpoint_every: int = 500
     evaluate_every: int = 0
 
+    def check(self, mesh: Mesh) -> None:
+        """Raises ValueError when the mesh does not divide the batch."""
+        ways = mesh.shape["data"] * mesh.shape["fsdp"] * self.microbatches
+        if self.batch_size % ways:
+            raise ValueError(
+                f"batch_size={self.batch_size} must be a multiple of data × fsdp × microbatches "
+                f"= {ways}"
+            )
+
 
 def fit(
     model: Transformer,
@@ -75,21 +84,16 @@ def fit(
       workdir, name: of the run and the stage.
       evaluate: parameters → metrics.
     """
-    ways = mesh.shape["data"] * mesh.shape["fsdp"] * settings.microbatches
-    if settings.batch_size % ways:
-        raise ValueError(
-            f"batch_size={settings.batch_size} must be a multiple of data × fsdp × microbatches "
-            f"= {ways}"
-        )
+    settings.check(mesh)
     optimizer, update, shardings = _compiled(
         model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
     )
     if settings.pack:
         examples = pack(examples, settings.pack)
-    by_batch = sharding.batch_sharding(mesh)
+    start = jax.jit(init_state, static_argnums=1, donate_argnums=0, out_shardings=shardings)
     state = train(
         update,
-        jax.device_put(init_state(params, optimizer), shardings),
+        start(jax.device_put(params, shardings.params), optimizer),
         make_batches(
             examples,
             settings.batch_size,
@@ -105,7 +109,7 @@ def fit(
         checkpoint_every=settings.checkpoint_every,
         evaluate=evaluate,
         evaluate_every=settings.evaluate_every,
-        put=lambda batch: sharding.put_batch(batch, by_batch),
+        put=lambda batch: sharding.put_batch(batch, mesh),
         utilisation=Utilisation(model.config, mesh.devices),
     )
     return state.params

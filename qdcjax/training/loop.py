@@ -4,6 +4,7 @@ Resume: a run goes on from its newest checkpoint; batches and keys are functions
 that a killed run ends with the parameters of one that was not.
 """
 
+import contextlib
 import json
 import signal
 import time
@@ -17,6 +18,7 @@ import numpy as np
 from qdcjax.reporting.metrics import MetricLog
 from qdcjax.reporting.progress import progress
 from qdcjax.training.checkpoints import open_checkpointer
+from qdcjax.training.processes import is_writer, of_all_processes, preemption_agreed
 from qdcjax.training.step import TrainState
 from qdcjax.training.utilisation import Utilisation
 
@@ -70,7 +72,7 @@ def train(
         if saver.latest is not None:
             state = saver.load_pytree(saver.latest, state)
         start = int(state.step)
-        log = MetricLog(workdir, name, start)
+        log = MetricLog(workdir, name, start) if is_writer() else contextlib.nullcontext()
         with log, progress(steps, f"train {name}", "steps", done=start) as bar:
             pending: tuple[int, dict, Any] | None = None
             window = _Window(utilisation)
@@ -86,18 +88,22 @@ def train(
                 pending = (step, metrics, index)
                 done = step + 1
                 due = done % log_every == 0 or done == steps
+                stops = stop.requested()
                 evaluated = evaluate is not None and evaluate_every and done % evaluate_every == 0
-                if due or evaluated or stop.requested or saver.should_save(done):
+                if due or evaluated or stops or saver.should_save(done):
                     _settle(pending, workdir, name, window, bar)
                     pending = None
                 if due:
                     summary = window.summary()
-                    log.write(done, summary)
+                    if is_writer():
+                        log.write(done, summary)
                     if utilisation is not None:
                         bar.advance(0, MFU=summary.get("mfu", "unknown"))
                 if evaluated:
-                    log.write(done, evaluate(state.params))
-                if stop.requested:
+                    found = evaluate(state.params)
+                    if is_writer():
+                        log.write(done, found)
+                if stops:
                     saver.save_pytree(done, state, force=True)
                     raise Preempted(143)
                 saver.save_pytree_async(done, state)
@@ -141,9 +147,10 @@ def _settle(pending, workdir: Path, name: str, window: _Window, bar) -> None:
     step, metrics, index = pending
     metrics = {key: float(value) for key, value in jax.device_get(metrics).items()}
     if not metrics.pop("finite"):
-        ids = [] if index is None else np.asarray(index).tolist()
+        ids = [] if index is None else of_all_processes(np.asarray(index)).tolist()
         path = workdir / "nonfinite.json"
-        path.write_text(json.dumps({"stage": name, "step": step, "ids": ids}))
+        if is_writer():
+            path.write_text(json.dumps({"stage": name, "step": step, "ids": ids}))
         raise NonFiniteUpdateError(
             f"stage {name}, step {step}: loss {metrics['loss']}, gradient norm "
             f"{metrics['gradient_norm']}; the batch's ids are in {path}"
@@ -153,17 +160,27 @@ def _settle(pending, workdir: Path, name: str, window: _Window, bar) -> None:
 
 
 class _StopFlag:
-    """While entered, SIGTERM sets `requested` instead of ending the process."""
+    """While entered, SIGTERM asks for a stop instead of ending the process.
+
+    Of several processes, all stop at one step, which JAX's preemption service agrees on.
+    """
 
     def __init__(self):
-        self.requested = False
+        self._told = False
+        self._alone = jax.process_count() == 1
+
+    def requested(self) -> bool:
+        """Whether to stop after this step."""
+        return self._told if self._alone else preemption_agreed()
 
     def __enter__(self):
-        self._before = signal.signal(signal.SIGTERM, self._request)
+        if self._alone:
+            self._before = signal.signal(signal.SIGTERM, self._tell)
         return self
 
     def __exit__(self, *_):
-        signal.signal(signal.SIGTERM, self._before)
+        if self._alone:
+            signal.signal(signal.SIGTERM, self._before)
 
-    def _request(self, *_):
-        self.requested = True
+    def _tell(self, *_):
+        self._told = True

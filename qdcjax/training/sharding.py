@@ -5,10 +5,11 @@ import functools
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from qdcjax.models.transformer import Transformer, boxed_params
+from qdcjax.models.transformer import Transformer, boxed_params, init_params
 from qdcjax.training.step import TrainState, init_state
 
 AXES = ("data", "fsdp", "tensor")
@@ -73,11 +74,45 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def param_shardings(model: Transformer, mesh: Mesh):
-    """Shardings of a model's parameters by `RULES`, a tree like them."""
+def mesh_of(params) -> Mesh:
+    """The mesh that parameters lie on; without one, that of their one device."""
+    where = jax.tree.leaves(params)[0].sharding
+    if isinstance(where, NamedSharding):
+        return where.mesh
+    return make_mesh(MeshConfig(1), list(where.device_set))
+
+
+def param_shardings(model: Transformer, mesh: Mesh, rules=RULES):
+    """Shardings of a model's parameters by the rules, a tree like them.
+
+    Raises:
+      ValueError: the mesh does not divide an axis of the model.
+    """
     boxed = jax.eval_shape(functools.partial(boxed_params, model), jax.random.key(0))
-    specs = nn.get_partition_spec(boxed)
-    return nn.logical_to_mesh_sharding(specs, mesh, RULES)
+    _check_axes(boxed, mesh, dict(rules))
+    return nn.logical_to_mesh_sharding(nn.get_partition_spec(boxed), mesh, rules)
+
+
+def _check_axes(boxed, mesh: Mesh, rules: dict[str, str | None]) -> None:
+    is_box = lambda leaf: isinstance(leaf, nn.LogicallyPartitioned)  # noqa: E731
+    for box in filter(is_box, jax.tree.leaves(boxed, is_leaf=is_box)):
+        for name, size in zip(box.names, box.value.shape, strict=True):
+            axis = rules.get(name)
+            if axis and size % mesh.shape[axis]:
+                raise ValueError(
+                    f"mesh.{axis}={mesh.shape[axis]} does not divide the model's {name}={size}"
+                )
+
+
+def init_on_mesh(model: Transformer, key: jax.Array, mesh: Mesh):
+    """Fresh parameters, each made where it is to lie; the same numbers on any mesh."""
+    return _init_on_mesh(model, mesh)(key)
+
+
+@functools.lru_cache(maxsize=8)
+def _init_on_mesh(model: Transformer, mesh: Mesh):
+    shardings = param_shardings(model, mesh)
+    return jax.jit(functools.partial(init_params, model), out_shardings=shardings)
 
 
 def state_shardings(
@@ -101,9 +136,24 @@ def _is_masked(leaf) -> bool:
     return isinstance(leaf, optax.MaskedNode)
 
 
-def put_batch(batch: dict, sharding: NamedSharding) -> dict:
-    """Host arrays → device arrays; each process gives its own rows of the global batch."""
-    return {
-        name: jax.make_array_from_process_local_data(sharding, values)
-        for name, values in batch.items()
-    }
+def put_batch(batch: dict, mesh: Mesh) -> dict:
+    """Host arrays → device arrays; each process gives its own rows of the global batch.
+
+    Of n parts of the batch, part i has the rows i, i + n, i + 2 n, …, as process i of n has them
+    (see `data.batches`): where devices are spread over processes, they still hold the same rows.
+    """
+    sharding = batch_sharding(mesh)
+    parts = mesh.local_mesh.shape["data"] * mesh.local_mesh.shape["fsdp"]
+
+    def put(values):
+        dealt = values.reshape(-1, parts, *values.shape[1:]).swapaxes(0, 1)
+        return jax.make_array_from_process_local_data(sharding, dealt.reshape(values.shape))
+
+    return jax.tree.map(put, batch)
+
+
+def spread(array: np.ndarray, mesh: Mesh) -> jax.Array:
+    """An array that every process holds whole → rows over the devices, where they divide it."""
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    sharding = replicated(mesh) if len(array) % ways else batch_sharding(mesh)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jax.sharding import Mesh
+
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.checkpoints import load_params, save_params
+from qdcjax.training.processes import is_writer, wait_for_all
+from qdcjax.training.sharding import param_shardings
 
 SHAPE_FILE = "model.json"
 
@@ -33,14 +37,20 @@ class StoredModel:
 def save_model(folder: Path, stored: StoredModel) -> None:
     """Writes all three parts into `folder`; the shape file comes last and marks it whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    stored.tokenizer.save(folder / "tokenizer")
     save_params(folder / "params", stored.params)
-    shape = dataclasses.asdict(stored.model.config) | {"files": _files(folder)}
-    (folder / SHAPE_FILE).write_text(json.dumps(shape, indent=1) + "\n")
+    if is_writer():
+        stored.tokenizer.save(folder / "tokenizer")
+        shape = dataclasses.asdict(stored.model.config) | {"files": _files(folder)}
+        (folder / SHAPE_FILE).write_text(json.dumps(shape, indent=1) + "\n")
+    wait_for_all(f"{folder} is written")
 
 
-def load_model(folder: Path) -> StoredModel:
-    """Reads what `save_model` wrote, on any number of devices.
+def load_model(folder: Path, mesh: Mesh | None = None) -> StoredModel:
+    """Reads what `save_model` wrote, from whatever mesh, onto another.
+
+    Args:
+      folder: as given to `save_model`.
+      mesh: to spread the parameters over; by default they go to the first device.
 
     Raises:
       FileNotFoundError: no model lies there.
@@ -56,14 +66,15 @@ def load_model(folder: Path) -> StoredModel:
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
         raise ValueError(f"{folder / SHAPE_FILE} is no model's shape: {error}") from error
     tokenizer = load_tokenizer(folder / "tokenizer")
-    params = load_params(folder / "params")
+    model = Transformer(config)
+    params = load_params(folder / "params", param_shardings(model, mesh) if mesh else None)
     rows = params["embed"]["embedding"].shape[0]
     if not tokenizer.vocab_size <= rows == config.vocab_size:
         raise ValueError(
             f"tokeniser and checkpoint in {folder} do not match: {tokenizer.vocab_size} tokens, "
             f"{rows} embedding rows, vocab_size={config.vocab_size}"
         )
-    return StoredModel(Transformer(config), params, tokenizer)
+    return StoredModel(model, params, tokenizer)
 
 
 def _files(folder: Path) -> dict[str, int | str]:

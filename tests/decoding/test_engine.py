@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from qdcjax.decoding import Prompts, Samples, SamplingSettings, generate, sample, stream
+from qdcjax.training import sharding
 from qdcjax.training.losses import token_log_probs
 
 KEY = jax.random.key(11)
@@ -134,6 +135,18 @@ def test_samples_do_not_depend_on_order_or_neighbours(run, drawn, policy):
         np.testing.assert_array_equal(repeated.tokens[row], drawn.tokens[1])
     assert (repeated.tokens[1] != repeated.tokens[0]).any()
     assert (repeated.tokens[1] != repeated.tokens[3]).any()
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2)])
+@pytest.mark.parametrize("calculator", [False, True])
+def test_samples_do_not_depend_on_the_mesh(policy, drawn, computed, devices, shape, calculator):
+    mesh = sharding.make_mesh(sharding.MeshConfig(*shape), devices)
+    params = jax.device_put(policy.params, sharding.param_shardings(policy.model, mesh))
+    prompts = Prompts(policy.prompts(), np.arange(4, dtype=np.uint32))
+    like_computed = {"temperature": 0.6, "calculator": True}
+    settings = dataclasses.replace(SETTINGS, **(like_computed if calculator else {}))
+    samples = sample(policy.model, params, prompts, settings, KEY, policy.tokenizer)
+    assert_equal_rows(samples, computed if calculator else drawn)
 
 
 def test_first_sample_goes_on_where_an_earlier_call_ended(run, drawn):

@@ -170,7 +170,7 @@ def three_steps(params, mesh_config=None, microbatches=1):
         by_batch = sharding.batch_sharding(mesh)
         update = compile_update(update, shardings, by_batch, sharding.replicated(mesh))
         state = jax.device_put(jax.device_get(state), shardings)
-        put = lambda batch: sharding.put_batch(batch, by_batch)  # noqa: E731
+        put = lambda batch: sharding.put_batch(batch, mesh)  # noqa: E731
     trace = []
     for _ in range(3):
         state, metrics = update(state, put(ragged_batch()), KEY)

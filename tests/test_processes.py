@@ -1,0 +1,80 @@
+"""Several processes train and sample as one: the same figures, one writer, shared checkpoints."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runs
+
+from qdcjax.training import processes
+
+SORM = "configs/sorm.py:smoke"
+TWO = {"launch": runs.TWO_PROCESSES, "devices": 1}
+ONE = {"launch": runs.PYTHON, "devices": 2}
+
+
+def summary(workdir: Path) -> dict[str, float]:
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def logged(workdir: Path) -> list[dict]:
+    """Records of the log without their speeds."""
+    records = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in r.items() if k != "elements_per_second"} for r in records]
+
+
+@pytest.fixture(scope="module")
+def on_two_devices(tmp_path_factory):
+    """The whole run, in one process with two devices."""
+    workdir = tmp_path_factory.mktemp("one") / "run"
+    runs.run(SORM, workdir, **ONE)
+    return workdir
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(TWO, ONE), (ONE, TWO)], ids=["2 to 1", "1 to 2"])
+def test_a_run_goes_on_in_another_number_of_processes(on_two_devices, tmp_path, first, then):
+    workdir = tmp_path / "run"
+    saved = workdir / "checkpoints" / "student" / "75"  # whole once it has this name
+    code, said = runs.strike(SORM, workdir, saved.exists, signal.SIGTERM, **first)
+    assert code == 143 and said.count("stopped by SIGTERM") == 1, said[-2000:]
+    assert not (workdir / "stages" / "student").exists()
+    done = runs.run(SORM, workdir, **then)
+    assert done.stdout.count("summary.json") == 1, "one process speaks"
+
+    assert (workdir / "summary.json").read_bytes() == (on_two_devices / "summary.json").read_bytes()
+    ours, theirs = logged(workdir), logged(on_two_devices)
+    assert [(r["stage"], r["step"]) for r in ours] == [(r["stage"], r["step"]) for r in theirs]
+    assert ours[3:] == theirs[3:]  # the first are means since the last start
+    assert {len(list(f.glob("events*"))) for f in (workdir / "tensorboard").iterdir()} == {1, 2}
+
+
+@pytest.mark.slow
+def test_two_devices_give_the_summary_of_one(on_two_devices):
+    found, alone = summary(on_two_devices), summary(runs.finished("sorm"))
+    assert found.keys() == alone.keys()
+    for name in found:
+        assert found[name] == pytest.approx(alone[name], abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_an_error_ends_all_processes_with_a_line_each(tmp_path):
+    done = runs.run(SORM, tmp_path / "run", "--config.mesh.data=3", check=False, **TWO)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 and all("mesh data=3" in line for line in lines), done.stderr
+
+
+@pytest.mark.parametrize("where", ["here", "127.0.0.1,0,2", "127.0.0.1:1,0", "127.0.0.1:1,a,2"])
+def test_an_address_of_another_form_is_named_in_one_line(where):
+    with pytest.raises(ValueError, match=r"distributed=.* must be auto, or host:port") as caught:
+        processes.initialize(where)
+    assert where in str(caught.value)
+
+
+def test_one_process_writes_and_waits_for_nobody():
+    assert processes.is_writer()
+    processes.wait_for_all("nobody")
+    np.testing.assert_array_equal(processes.of_all_processes(np.arange(3)), np.arange(3))

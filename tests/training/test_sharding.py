@@ -1,0 +1,60 @@
+import jax
+import numpy as np
+import pytest
+
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.training import sharding
+
+MODEL = Transformer(
+    TransformerConfig(
+        vocab_size=64, layers=1, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=48
+    )
+)
+
+
+@pytest.fixture
+def make_mesh(devices):
+    return lambda *shape: sharding.make_mesh(sharding.MeshConfig(*shape), devices)
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1), (2, 2, 2)])
+def test_parameters_are_the_same_numbers_on_any_mesh(make_mesh, shape):
+    mesh, key = make_mesh(*shape), jax.random.key(3)
+    params = sharding.init_on_mesh(MODEL, key, mesh)
+    jax.tree.map(np.testing.assert_array_equal, params, init_params(MODEL, key))
+    assert sharding.mesh_of(params) == mesh
+    kernel = params["layers"]["mlp"]["up"]["kernel"]
+    assert kernel.addressable_shards[0].data.shape == (1, 32 // shape[1], 48 // shape[2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((2, 1, 4), "mesh.tensor=4 does not divide the model's kv_heads=2"),
+        ((-1, 1, 8), "mesh.tensor=8 does not divide the model's .*heads="),
+    ],
+)
+def test_a_mesh_that_does_not_divide_the_model_is_named(make_mesh, shape, words):
+    with pytest.raises(ValueError, match=words):
+        sharding.init_on_mesh(MODEL, jax.random.key(0), make_mesh(*shape))
+
+
+def test_part_i_of_a_batch_holds_every_nth_row_from_i(make_mesh):
+    mesh = make_mesh(2, 2, 2)
+    batch = {"tokens": np.arange(24).reshape(12, 2), "mask": np.arange(12)}
+    placed = sharding.put_batch(batch, mesh)
+    for name, values in batch.items():
+        shards = {shard.index[0].start: shard.data for shard in placed[name].addressable_shards}
+        assert len(shards) == 4
+        for part, start in enumerate(sorted(shards)):
+            np.testing.assert_array_equal(shards[start], values[part::4])
+
+
+def test_rows_are_spread_where_the_mesh_divides_them(make_mesh):
+    mesh = make_mesh(4, 1, 2)
+    for rows, held in ((8, 2), (6, 6)):
+        array = np.arange(3 * rows).reshape(rows, 3)
+        placed = sharding.spread(array, mesh)
+        np.testing.assert_array_equal(placed, array)
+        assert placed.addressable_shards[0].data.shape == (held, 3)
