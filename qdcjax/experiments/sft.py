@@ -24,7 +24,13 @@ from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.fit import fit
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.processes import is_writer, to_host
-from qdcjax.training.sharding import init_on_mesh, mesh_of, param_shardings, spread
+from qdcjax.training.sharding import (
+    init_on_mesh,
+    on_mesh,
+    param_shardings,
+    spread,
+    whole_rows,
+)
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
@@ -72,7 +78,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
             mesh=mesh,
             workdir=workdir.path,
             name="student",
-            evaluate=_validation(start, task, config["sft"]["validation_questions"]),
+            evaluate=_validation(start, task, config["sft"]["validation_questions"], mesh),
         )
         model = start.model
         if model.config.lora is not None:
@@ -92,12 +98,23 @@ def starting_policy(
     """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
     if config["policy"]["pretrained"]:
         return _pretrained(config, mesh)
-    policy = {k: v for k, v in config["policy"].items() if k not in ("pretrained", "lora")}
     texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
     tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
-    model = Transformer(TransformerConfig(vocab_size=tokenizer.vocab_size, **policy))
+    model = Transformer(own_shape(config, tokenizer.vocab_size))
     params = init_on_mesh(model, jax.random.key(config["seed"]), mesh)
     return StoredModel(model, params, tokenizer)
+
+
+def own_shape(config: Mapping[str, Any], vocab_size: int) -> TransformerConfig:
+    """The shape that the config's own fields give."""
+    policy = {k: v for k, v in config["policy"].items() if k not in ("pretrained", "lora")}
+    return TransformerConfig(vocab_size=vocab_size, **policy)
+
+
+def file_shape(config: Mapping[str, Any], path: Path) -> TransformerConfig:
+    """The shape that a pretrained model's files give, and the config's way to compute with it."""
+    arithmetic = {field: config["policy"][field] for field in ("dtype", "remat", "logit_chunk")}
+    return dataclasses.replace(pretrained.read_config(path), **arithmetic)
 
 
 def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
@@ -113,11 +130,9 @@ def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
 
 def _pretrained(config: Mapping[str, Any], mesh: Mesh) -> StoredModel:
     """The model that `policy.pretrained` names, its parameters where the mesh wants them."""
-    name, policy = config["policy"]["pretrained"], config["policy"]
+    name = config["policy"]["pretrained"]
     path = pretrained.find(name)
-    # The shape is the file's; how to compute with it is the config's.
-    arithmetic = {field: policy[field] for field in ("dtype", "remat")}
-    model = Transformer(dataclasses.replace(pretrained.read_config(path), **arithmetic))
+    model = Transformer(file_shape(config, path))
     tokenizer = load_tokenizer(path)
     if tokenizer.vocab_size > model.config.vocab_size:
         raise ValueError(
@@ -137,16 +152,18 @@ def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]
     )
 
 
-def _validation(policy: StoredModel, task: Task, questions: int):
+def _validation(policy: StoredModel, task: Task, questions: int, mesh: Mesh):
     """Parameters → loss and token accuracy on reference solutions of the validation split."""
     examples = _examples(policy, task.problems("validation", questions))
     batch = pad_and_stack(examples, max(len(example["tokens"]) for example in examples))
     batch["weights"] = batch["mask"] / np.sum(batch["mask"])
-    loss_fn = jax.jit(language_model_loss(policy.model))
+    missing = whole_rows(len(examples), mesh) - len(examples)
+    rows = {
+        name: spread(np.pad(values, ((0, missing), (0, 0))), mesh) for name, values in batch.items()
+    }
+    loss_fn = jax.jit(on_mesh(language_model_loss(policy.model), mesh))
 
     def evaluate_loss(params) -> dict[str, float]:
-        mesh = mesh_of(params)
-        rows = {name: spread(values, mesh) for name, values in batch.items()}
         loss, metrics = loss_fn(params, rows, jax.random.key(0))
         return {"validation_loss": float(loss)} | {
             f"validation_{name}": float(value) for name, value in metrics.items()

@@ -84,6 +84,8 @@ class TransformerConfig:
       max_length: longest sequence that the model is meant for, in tokens.
       dtype: of the arithmetic; parameters are float32, as are norms, softmax and logits.
       remat: what the backward pass recomputes: `none`, `full`, or `dots` (all but products).
+      logit_chunk: positions of each row whose logits the language-model loss holds at one time;
+        0 for all.
     """
 
     vocab_size: int
@@ -110,6 +112,7 @@ class TransformerConfig:
     max_length: int = 2_048
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: Literal["none", "full", "dots"] = "none"
+    logit_chunk: int = 0
 
     def __post_init__(self):
         if self.heads % self.kv_heads:

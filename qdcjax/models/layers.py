@@ -180,6 +180,11 @@ class MLP(nn.Module):
         )(inner)  # fmt: skip
 
 
+def by_rows(x):
+    """[B, T, D] with the rows of the batch cut over the mesh, where there is one."""
+    return nn.with_logical_constraint(x, ("batch", "length", "width"))
+
+
 class Block(nn.Module):
     """One pre-norm layer: attention and MLP, one after the other or side by side.
 
@@ -199,7 +204,7 @@ class Block(nn.Module):
     def __call__(self, x, angles, segment_ids):
         """Whole sequences: [B, T, D] → [B, T, D] and this layer's keys and values."""
         mixed, keys_values = self.attention(self.attention_norm(x), angles, segment_ids)
-        return self._add(x, mixed), keys_values
+        return by_rows(self._add(x, mixed)), keys_values
 
     def step(self, x, angles, cache_layer: LayerCache, cache: Cache):
         """One token of each sample: [B, K, D] → [B, K, D] and this layer's new cache."""

@@ -30,10 +30,7 @@ def find(name: str) -> Path:
     Raises:
       FileNotFoundError: it is none of these.
     """
-    if name == "smollm2":
-        return gguf.smollm2_path()
-    path = Path(name)
-    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+    if path := find_here(name):
         return path
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=DOWNLOADED))
@@ -43,6 +40,14 @@ def find(name: str) -> Path:
             f"policy.pretrained={name}: no folder, no .gguf file, not smollm2, and no model that "
             f"can be had from the hub: {reason}"
         ) from error
+
+
+def find_here(name: str) -> Path | None:
+    """As `find`, but nothing for what would have to be downloaded."""
+    if name == "smollm2":
+        return gguf.smollm2_path()
+    path = Path(name)
+    return path if path.is_dir() or (path.is_file() and path.suffix == ".gguf") else None
 
 
 def read_config(path: Path) -> TransformerConfig:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from qdcjax.models.attention import rotary_angles
 from qdcjax.models.cache import Cache, LayerCache
 from qdcjax.models.config import REMAT_POLICIES, TransformerConfig
-from qdcjax.models.layers import Block, Projection, make_norm
+from qdcjax.models.layers import Block, Projection, by_rows, make_norm
 
 UNROLLED = 4  # layers; a scan that is this short costs more than it saves
 
@@ -93,7 +93,7 @@ class Transformer(nn.Module):
         if positions is None:
             positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
         x, angles = self.embedded(tokens, positions)
-        x, keys_values = self.layers(x, angles, segment_ids)
+        x, keys_values = self.layers(by_rows(x), angles, segment_ids)
         return self.final_norm(x), keys_values
 
     def embedded(self, tokens, positions):

@@ -23,7 +23,7 @@ from qdcjax.reporting.progress import progress
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import binary_loss
 from qdcjax.training.processes import to_host
-from qdcjax.training.sharding import init_on_mesh, mesh_of, spread
+from qdcjax.training.sharding import init_on_mesh, mesh_of, on_mesh, spread, whole_rows
 from qdcjax.training.store import StoredModel
 
 
@@ -139,6 +139,7 @@ def score(
 ) -> list[np.ndarray]:
     """σ(score) at every completion token of each solution: N arrays [T_n] in [0, 1]."""
     mesh = mesh_of(stored.params)
+    batch_size = whole_rows(batch_size, mesh)
     whole = [[*s.prompt, *s.tokens] for s in solutions]
     lengths = np.asarray([len(tokens) for tokens in whole])
     scores: list[np.ndarray] = [np.zeros(0)] * len(solutions)
@@ -150,7 +151,7 @@ def score(
                 tokens = pad_and_stack(
                     [{"tokens": np.asarray(whole[row], np.int32)} for row in filled], width
                 )["tokens"]
-                values = _values(stored.model, stored.params, spread(tokens, mesh))
+                values = _values(stored.model, mesh, stored.params, spread(tokens, mesh))
                 values = to_host(values)
                 for row, value in zip(group, values, strict=False):
                     scores[row] = value[len(solutions[row].prompt) : lengths[row]]
@@ -158,6 +159,6 @@ def score(
     return scores
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def _values(model: Transformer, params, tokens):
-    return jax.nn.sigmoid(model.apply({"params": params}, tokens))
+@functools.partial(jax.jit, static_argnames=("model", "mesh"))
+def _values(model: Transformer, mesh: Mesh, params, tokens):
+    return jax.nn.sigmoid(on_mesh(model.apply, mesh)({"params": params}, tokens))

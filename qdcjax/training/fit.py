@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -48,7 +49,7 @@ class TrainSettings:
 
     def check(self, mesh: Mesh) -> None:
         """Raises ValueError when the mesh does not divide the batch."""
-        ways = mesh.shape["data"] * mesh.shape["fsdp"] * self.microbatches
+        ways = sharding.row_parts(mesh) * self.microbatches
         if self.batch_size % ways:
             raise ValueError(
                 f"batch_size={self.batch_size} must be a multiple of data × fsdp × microbatches "
@@ -115,6 +116,25 @@ def fit(
     return state.params
 
 
+def lower_update(
+    model: Transformer,
+    loss: Callable[[Transformer], LossFn],
+    settings: TrainSettings,
+    mesh: Mesh,
+    length: int,
+) -> jax.stages.Lowered:
+    """The training step on rows of `length` tokens, ready to be compiled; nothing is allocated."""
+    optimizer, update, _ = _compiled(
+        model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
+    )
+    state = jax.eval_shape(lambda params: init_state(params, optimizer), param_shapes(model))
+    row = functools.partial(jax.ShapeDtypeStruct, (settings.batch_size, length))
+    batch = {"tokens": row(np.int32), "mask": row(np.float32)}
+    if settings.pack:
+        batch |= {"segment_ids": row(np.int32), "positions": row(np.int32)}
+    return update.lower(state, batch, jax.eval_shape(lambda: jax.random.key(0)))
+
+
 @functools.lru_cache(maxsize=8)
 def _compiled(
     model: Transformer,
@@ -133,7 +153,7 @@ def _compiled(
         param_shapes(model), sharding.param_shardings(model, mesh), optimizer, mesh
     )
     update = compile_update(
-        make_update(loss_fn, optimizer, microbatches),
+        sharding.on_mesh(make_update(loss_fn, optimizer, microbatches), mesh),
         shardings,
         sharding.batch_sharding(mesh),
         sharding.replicated(mesh),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -14,9 +15,13 @@ from qdcjax.training.step import TrainState, init_state
 
 AXES = ("data", "fsdp", "tensor")
 
-# Logical axis of a parameter → mesh axis. `embed` (the width D) is cut by fsdp; the axes that a
-# product makes or sums over inside a layer are cut by tensor; all others are whole everywhere.
+# Logical axis → mesh axis. Of parameters, `embed` (the width D) is cut by fsdp, and the axes that a
+# product makes or sums over inside a layer by tensor. Of what layers pass on, the rows of the batch
+# are cut by data and fsdp. All other axes are whole everywhere.
 RULES = (
+    ("batch", ("data", "fsdp")),
+    ("length", None),
+    ("width", None),
     ("vocab", "tensor"),
     ("embed", "fsdp"),
     ("heads", "tensor"),
@@ -62,6 +67,20 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
             f"{len(devices)} devices; their product must be that number (-1 once fills in)"
         )
     return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+def on_mesh(function: Callable, mesh: Mesh) -> Callable:
+    """The function, to be jitted, with what a model's layers pass on laid out by `RULES`.
+
+    Without it the compiler may keep rows whole and cut the width, as parameters are cut by fsdp.
+    """
+
+    @functools.wraps(function)
+    def placed(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh), nn.logical_axis_rules(RULES):
+            return function(*args)
+
+    return placed
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -143,7 +162,7 @@ def put_batch(batch: dict, mesh: Mesh) -> dict:
     (see `data.batches`): where devices are spread over processes, they still hold the same rows.
     """
     sharding = batch_sharding(mesh)
-    parts = mesh.local_mesh.shape["data"] * mesh.local_mesh.shape["fsdp"]
+    parts = row_parts(mesh.local_mesh)
 
     def put(values):
         dealt = values.reshape(-1, parts, *values.shape[1:]).swapaxes(0, 1)
@@ -152,8 +171,18 @@ def put_batch(batch: dict, mesh: Mesh) -> dict:
     return jax.tree.map(put, batch)
 
 
+def row_parts(mesh: Mesh) -> int:
+    """How many parts the rows of a batch are cut into."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def whole_rows(rows: int, mesh: Mesh) -> int:
+    """The least number of rows, at least so many, that the mesh divides."""
+    parts = row_parts(mesh)
+    return max(1, -(-rows // parts)) * parts
+
+
 def spread(array: np.ndarray, mesh: Mesh) -> jax.Array:
-    """An array that every process holds whole → rows over the devices, where they divide it."""
-    ways = mesh.shape["data"] * mesh.shape["fsdp"]
-    sharding = replicated(mesh) if len(array) % ways else batch_sharding(mesh)
+    """An array that every process holds whole → its rows over the devices."""
+    sharding = batch_sharding(mesh)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])

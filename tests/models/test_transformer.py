@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qdcjax.models.attention import causal_attention, rotary_angles, rotate
+from qdcjax.models import attention
+from qdcjax.models.attention import causal_attention, fused_attention, rotary_angles, rotate
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import (
     Transformer,
@@ -72,6 +73,31 @@ def test_attention_equals_naive_softmax_in_value_and_gradient(kv_heads, packed):
     ours, naive = value_and_gradients(causal_attention), value_and_gradients(naive_attention)
     for actual, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(naive), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [0, 3])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("implementation", ["xla", "cudnn"])
+def test_fused_attention_is_the_same_function(monkeypatch, packed, window, implementation):
+    on_gpu = implementation == "cudnn"
+    if on_gpu and jax.default_backend() != "gpu":
+        pytest.skip("needs an NVIDIA GPU")
+    dtype, tolerance = (jnp.bfloat16, 0.03) if on_gpu else (jnp.float32, 1e-5)
+    rng = np.random.default_rng(0)
+    query, key, value, weight = (
+        jnp.asarray(rng.normal(size=(2, heads, 16, 8)), dtype) for heads in (4, 2, 2, 4)
+    )
+    segments = jnp.asarray(np.repeat([[1, 2, 3]], 2, 0).repeat([4, 7, 5], 1)) if packed else None
+
+    def gradients(attend, *more):
+        total = lambda *qkv: jnp.sum(weight * attend(*qkv, segments, window, *more))  # noqa: E731
+        return jax.value_and_grad(total, argnums=(0, 1, 2))(query, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attention.jax, "default_backend", lambda: "cpu")
+        expected = gradients(causal_attention)
+    actual = gradients(fused_attention, implementation)
+    chex.assert_trees_all_close(actual, expected, atol=tolerance, rtol=tolerance)
 
 
 def test_rotation_of_a_pair_by_hand():

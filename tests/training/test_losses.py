@@ -1,17 +1,27 @@
+import dataclasses
+import types
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer
 from qdcjax.training.losses import binary_loss, language_model_loss, token_log_probs
 
 
 class Table:
-    """Stands for a model: the output at a token is a row of a table, `params`."""
+    """Stands for a model: the output at a token is a row of a table, `params['embed']`."""
 
-    def apply(self, variables, tokens, *_):
-        return variables["params"][tokens]
+    config = types.SimpleNamespace(logit_chunk=0)
+
+    def apply(self, variables, x, *_, method=None):
+        if method == "hidden":
+            return x, None
+        return variables["params"]["embed"][x]
 
 
 @pytest.fixture
@@ -22,7 +32,9 @@ def rng():
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.3])
 def test_token_t_is_scored_by_the_position_before_it(rng, temperature):
     table, tokens = rng.normal(size=(5, 5)) * 3, rng.integers(0, 5, (2, 6))
-    actual = token_log_probs(Table(), jnp.asarray(table), jnp.asarray(tokens), temperature)
+    actual = token_log_probs(
+        Table(), {"embed": jnp.asarray(table)}, jnp.asarray(tokens), temperature
+    )
     assert actual.shape == (2, 5)
     for b in range(2):
         for t in range(1, 6):
@@ -38,12 +50,37 @@ def test_language_model_loss_is_the_weighted_sum_over_predicted_tokens(rng, scal
     weights = rng.random((2, 6))
     weights[:, 0] = 0
     batch = {"tokens": jnp.asarray(tokens), "weights": jnp.asarray(weights)}
-    loss, metrics = language_model_loss(Table())(jnp.asarray(table), batch, None)
+    loss, metrics = language_model_loss(Table())({"embed": jnp.asarray(table)}, batch, None)
     log_probs = log_softmax(table, axis=-1)
     pairs = [(tokens[b, t - 1], tokens[b, t], weights[b, t]) for b in range(2) for t in range(1, 6)]
     assert float(loss) == pytest.approx(-sum(w * log_probs[i, j] for i, j, w in pairs), rel=1e-5)
     right = sum(w * (table[i].argmax() == j) for i, j, w in pairs)
     assert float(metrics["token_accuracy"]) == pytest.approx(right, rel=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("chunk", [4, 6, 12, 512])
+def test_logits_by_chunks_give_the_loss_and_gradient_of_all_at_once(
+    rng, random_params, tied, chunk
+):
+    config = TransformerConfig(
+        vocab_size=11, layers=1, width=8, heads=2, kv_heads=1, head_width=4, mlp_width=12, tied=tied
+    )
+    batch = {
+        "tokens": jnp.asarray(rng.integers(0, 11, (3, 12))),
+        "weights": jnp.asarray(rng.random((3, 12)), jnp.float32),
+    }
+    params = random_params(Transformer(config))
+
+    def gradient(config):
+        loss = language_model_loss(Transformer(config))
+        return jax.value_and_grad(
+            lambda p: jax.tree.map(lambda x: 2 * x, loss(p, batch, None)), has_aux=True
+        )(params)
+
+    whole = gradient(config)
+    parts = gradient(dataclasses.replace(config, logit_chunk=chunk))
+    chex.assert_trees_all_close(parts, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_binary_loss_and_its_gradient_at_marked_positions_alone(rng):
@@ -53,7 +90,8 @@ def test_binary_loss_and_its_gradient_at_marked_positions_alone(rng):
     batch = {"tokens": tokens, "labels": labels, "weights": weights}
     batch = jax.tree.map(jnp.asarray, batch)
     gradient_of = jax.value_and_grad(binary_loss(Table()), has_aux=True)
-    (loss, metrics), gradient = gradient_of(jnp.asarray(scores), batch, None)
+    (loss, metrics), gradient = gradient_of({"embed": jnp.asarray(scores)}, batch, None)
+    gradient = gradient["embed"]
     p = expit(scores)
     terms = -(labels * np.log(p) + (1 - labels) * np.log(1 - p))
     assert float(loss) == pytest.approx(np.sum(weights * terms), rel=1e-5)

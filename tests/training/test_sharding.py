@@ -51,10 +51,10 @@ def test_part_i_of_a_batch_holds_every_nth_row_from_i(make_mesh):
             np.testing.assert_array_equal(shards[start], values[part::4])
 
 
-def test_rows_are_spread_where_the_mesh_divides_them(make_mesh):
+def test_rows_are_spread_and_their_number_made_whole(make_mesh):
     mesh = make_mesh(4, 1, 2)
-    for rows, held in ((8, 2), (6, 6)):
-        array = np.arange(3 * rows).reshape(rows, 3)
-        placed = sharding.spread(array, mesh)
-        np.testing.assert_array_equal(placed, array)
-        assert placed.addressable_shards[0].data.shape == (held, 3)
+    assert [sharding.whole_rows(rows, mesh) for rows in (0, 1, 4, 5)] == [4, 4, 4, 8]
+    array = np.arange(24).reshape(8, 3)
+    placed = sharding.spread(array, mesh)
+    np.testing.assert_array_equal(placed, array)
+    assert placed.addressable_shards[0].data.shape == (2, 3)

@@ -1,0 +1,59 @@
+"""Programs for pods that are not here; libtpu compiles them on any machine."""
+
+import re
+from pathlib import Path
+
+import pytest
+import runs
+
+pytestmark = pytest.mark.parity
+NOWHERE = Path("no-such-folder")
+
+
+@pytest.fixture(autouse=True)
+def libtpu():
+    pytest.importorskip("libtpu")
+
+
+def compile_for(topology: str, *options: str, config: str = "configs/sft.py:smoke", check=True):
+    done = runs.run(
+        config, NOWHERE, "--compile_only", f"--topology={topology}", *options, check=check
+    )
+    assert not (runs.ROOT / NOWHERE).exists(), "nothing is run"
+    return done
+
+
+def test_both_programs_are_told_about():
+    done = compile_for("v5e:2x2", "--config.mesh.fsdp=2")
+    assert not done.stderr, "libtpu itself is silent"
+    assert "4 × TPU v5 lite, mesh data 2 × fsdp 2 × tensor 1" in done.stdout
+    parameters, *_ = re.findall(r"([\d,]+) parameters", done.stdout)
+    assert int(parameters.replace(",", "")) > 20_000
+    for program in ("training step, 16 × 512 tokens", "sampling, 96 samples × 16 tokens"):
+        told = done.stdout.partition(program)[2]
+        assert re.search(r"fits: \d+\.\d\d GiB a chip", told), done.stdout
+        assert re.search(r"at least [\d,]+ ms", told)
+    assert "all-gather" in done.stdout and "all-reduce" in done.stdout
+
+
+def test_what_does_not_fit_is_told():
+    small = ("--config.mesh.fsdp=4", "--config.mesh.tensor=1")
+    done = compile_for("v5e:2x2", *small, config="configs/sft.py:llama2_7b", check=False)
+    assert done.returncode == 1
+    assert re.search(r"does not fit: .*\(\d+\.\d+G\) exceeds .*\(15\.75G\)", done.stdout)
+    assert "error: does not fit v5e:2x2: training step" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("v9:2x2",), "topology='v9:2x2'"),
+        (("v5e:3x5",), "topology='v5e:3x5'"),
+        (("v5e:2x2", "--config.mesh.fsdp=3"), "does not fit 4 devices"),
+        (("v5e:2x2", "--config.mesh.tensor=4"), "mesh.tensor=4 does not divide"),
+    ],
+)
+def test_bad_input_ends_in_one_line(options, words):
+    done = compile_for(*options, check=False)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
