@@ -9,6 +9,7 @@ import importlib
 import os
 import shlex
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -48,6 +49,7 @@ USER_ERRORS = (
     jax.errors.JaxRuntimeError,  # out of memory on a device, or another process is gone
 )
 LONGEST_LINE = 500  # characters
+LAST_WORDS = 3  # seconds that process 0 leaves the others to tell of an error
 
 
 def main(_: list[str]) -> None:
@@ -103,7 +105,8 @@ def _keep_freed_memory() -> None:
 def _fail(error: Exception, path: Path) -> None:
     """One clear line for the user; the traceback goes to a file beside the run.
 
-    Of several processes the others may be waiting for this one: it ends at once, and they with it.
+    Of several processes the others may be waiting for this one: it ends without waiting for them,
+    and they end with it.
     """
     line = (" ".join(str(error).split()) or type(error).__name__)[:LONGEST_LINE]
     if isinstance(error, OSError) and error.errno and not error.filename:
@@ -115,12 +118,15 @@ def _fail(error: Exception, path: Path) -> None:
         # The disk is full: what is still to be flushed at exit would fail too, with tracebacks.
         _exit_at_once(line)
     if jax.process_count() > 1:
-        _exit_at_once(f"{line} (process {jax.process_index()})")
+        # When process 0 ends, JAX aborts the others: those that found the same error tell first.
+        others = LAST_WORDS if processes.is_writer() else 0
+        _exit_at_once(f"{line} (process {jax.process_index()})", others)
     sys.exit(f"error: {line}")
 
 
-def _exit_at_once(line: str) -> None:
+def _exit_at_once(line: str, after: float = 0) -> None:
     print(f"error: {line}", file=sys.stderr, flush=True)
+    time.sleep(after)
     os._exit(1)
 
 

@@ -52,11 +52,19 @@ def test_a_run_goes_on_in_another_number_of_processes(on_two_devices, tmp_path, 
 
 
 @pytest.mark.slow
-def test_two_devices_give_the_summary_of_one(on_two_devices):
-    found, alone = summary(on_two_devices), summary(runs.finished("sorm"))
-    assert found.keys() == alone.keys()
-    for name in found:
-        assert found[name] == pytest.approx(alone[name], abs=1e-5), name
+def test_two_devices_learn_what_one_does(on_two_devices):
+    """Up to rounding, which grows over the steps; the figures are those of the same study."""
+    found, alone = (
+        [
+            record["loss"]
+            for record in logged(workdir)
+            if record["stage"] == "student" and "loss" in record
+        ]
+        for workdir in (on_two_devices, runs.finished("sorm"))
+    )
+    assert len(found) == 3 and found[0] > 1.5 and found[-1] < 0.6
+    np.testing.assert_allclose(found, alone, atol=1e-3)
+    assert summary(on_two_devices).keys() == summary(runs.finished("sorm")).keys()
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from qdcjax.models.config import TransformerConfig
-from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.models.transformer import Transformer, count_params, init_params, param_shapes
 from qdcjax.training import sharding
+from qdcjax.training.program import describe
 
 MODEL = Transformer(
     TransformerConfig(
@@ -38,6 +39,27 @@ def test_parameters_are_the_same_numbers_on_any_mesh(make_mesh, shape):
 def test_a_mesh_that_does_not_divide_the_model_is_named(make_mesh, shape, words):
     with pytest.raises(ValueError, match=words):
         sharding.init_on_mesh(MODEL, jax.random.key(0), make_mesh(*shape))
+
+
+def test_layers_pass_on_rows_where_parameters_are_cut_by_width(make_mesh):
+    """Fully sharded parameters move, the rows of the batch stay: 8 rows on 8 devices."""
+    mesh = make_mesh(1, 8, 1)
+    shardings = sharding.param_shardings(MODEL, mesh)
+
+    def hidden(params, tokens):
+        return MODEL.apply({"params": params}, tokens, method="hidden")[0]
+
+    tokens = jax.ShapeDtypeStruct((8, 512), np.int32)
+    compiled = (
+        jax.jit(
+            sharding.on_mesh(hidden, mesh), in_shardings=(shardings, sharding.batch_sharding(mesh))
+        )
+        .lower(param_shapes(MODEL), tokens)
+        .compile()
+    )
+    assert "fsdp" in np.ravel(compiled.output_shardings.spec[0])
+    moved = sum(these.bytes for these in describe(compiled, 8).collectives.values())
+    assert 0 < moved < 4 * count_params(param_shapes(MODEL))  # bytes of all parameters
 
 
 def test_part_i_of_a_batch_holds_every_nth_row_from_i(make_mesh):

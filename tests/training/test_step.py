@@ -168,6 +168,7 @@ def three_steps(params, mesh_config=None, microbatches=1):
             params, sharding.param_shardings(MODEL, mesh), optimizer, mesh
         )
         by_batch = sharding.batch_sharding(mesh)
+        update = sharding.on_mesh(update, mesh)
         update = compile_update(update, shardings, by_batch, sharding.replicated(mesh))
         state = jax.device_put(jax.device_get(state), shardings)
         put = lambda batch: sharding.put_batch(batch, mesh)  # noqa: E731
