@@ -10,6 +10,7 @@ import jax
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
+from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.reward_models import Solution, score
@@ -117,6 +118,20 @@ class Loaded:
             ]
             for texts, value, row, solution in zip(lines, values, rows, solutions, strict=True)
         ]
+
+    def export(self, folder: str | Path) -> None:
+        """Writes a folder that `transformers` and `--config.policy.pretrained=` read.
+
+        `config.json`, float32 safetensors, and the tokeniser's own files; a tokeniser that the run
+        trained is a `tokenizer.model`, which the library `sentencepiece` reads.
+
+        Raises:
+          ValueError: a reward model, or a shape that no family of `transformers` has.
+        """
+        names = ("bos", "eos", "pad")
+        ids = {f"{name}_token_id": getattr(self.tokenizer, f"{name}_id") for name in names}
+        pretrained.export(Path(folder), self.config, self.params, ids)
+        self.tokenizer.save(folder)
 
     def _room(self, sequences: Sequence[Sequence[int]]) -> int:
         """Tokens that the model's `max_length` leaves after the longest sequence, at least one."""

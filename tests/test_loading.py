@@ -7,6 +7,7 @@ import pytest
 import runs
 
 import qdcjax
+from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config
 from qdcjax.workdir import read_json
 
@@ -106,6 +107,31 @@ def test_a_forward_pass_in_a_notebook(student):
     logits = student.model.apply({"params": student.params}, tokens)
     assert logits.shape == (*tokens.shape, student.config.vocab_size)
     assert np.all(np.isfinite(logits))
+
+
+def test_a_reward_model_is_not_exported(workdir, tmp_path):
+    with pytest.raises(ValueError, match="output"):
+        qdcjax.load(workdir, model="sorm-0").export(tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
+
+
+@pytest.mark.parity
+def test_transformers_solves_as_we_do(student, questions, tmp_path):
+    """What `export` writes, loaded by transformers alone: the same greedy tokens to the end."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    student.export(tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    several = list(questions.values())[:4]
+    ours = student.tokenizer.encode_many([texts[0] for texts in student.sample(several)])
+    prompts = encode_prompts(student.tokenizer, [prompt_text(text) for text in several])
+    ended = 0
+    for prompt, solution in zip(prompts, ours, strict=True):
+        found = theirs.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=60)
+        found = found[0, len(prompt) :].tolist()
+        ended += found[-1] == student.tokenizer.eos_id
+        text = student.tokenizer.decode(found)
+        assert text == student.tokenizer.decode(solution)[: len(text)] and text
+    assert ended
 
 
 def test_wrong_uses_are_told_in_one_line(workdir, student):

@@ -13,7 +13,7 @@ import pytest
 import runs
 from safetensors.numpy import load_file
 
-from qdcjax.models import pretrained
+import qdcjax
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.tasks.word_problems import WordProblems
 from qdcjax.training.store import load_model
@@ -23,13 +23,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.mark.slow
 def test_a_folder_and_an_adapter_give_a_student_and_files_for_peft(tmp_path):
-    source = load_model(runs.finished("sft") / "stages" / "student")
-    pretrained.export(tmp_path / "base", source.model.config, source.params)
-    source.tokenizer.save(tmp_path / "base")
+    source = qdcjax.load(runs.finished("sft"))
+    source.export(tmp_path / "base")
     options = (f"--config.policy.pretrained={tmp_path / 'base'}", "--config.policy.lora.rank=2")
     runs.run("configs/sft.py:smoke", tmp_path / "run", *options, "--config.sft.steps=20")
     student = load_model(tmp_path / "run" / "stages" / "student")
-    assert student.model.config == source.model.config
+    assert student.model.config == source.config
     moved = jax.tree.map(lambda a, b: not jnp.array_equal(a, b), student.params, source.params)
     adapted = {"query", "key", "value", "out"}
     for path, has_moved in jax.tree_util.tree_leaves_with_path(moved):

@@ -17,7 +17,7 @@ from qdcjax.data.examples import completion_examples, prompt_text
 from qdcjax.data.tokenizers import load_tokenizer, train_sentencepiece
 from qdcjax.experiments import evaluate, from_config, publish
 from qdcjax.models import lora, pretrained
-from qdcjax.models.config import Lora, TransformerConfig
+from qdcjax.models.config import ARITHMETIC, Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
@@ -113,7 +113,7 @@ def own_shape(config: Mapping[str, Any], vocab_size: int) -> TransformerConfig:
 
 def file_shape(config: Mapping[str, Any], path: Path) -> TransformerConfig:
     """The shape that a pretrained model's files give, and the config's way to compute with it."""
-    arithmetic = {field: config["policy"][field] for field in ("dtype", "remat", "logit_chunk")}
+    arithmetic = {field: config["policy"][field] for field in ARITHMETIC}
     return dataclasses.replace(pretrained.read_config(path), **arithmetic)
 
 

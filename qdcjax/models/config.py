@@ -12,6 +12,9 @@ REMAT_POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 
+# Fields of `TransformerConfig` that say how a model is computed and not which one it is.
+ARITHMETIC = ("dtype", "remat", "logit_chunk")
+
 
 @dataclasses.dataclass(frozen=True)
 class RopeScaling:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qdcjax.models.config import RopeScaling, TransformerConfig
+from qdcjax.models.config import ARITHMETIC, RopeScaling, TransformerConfig
 from qdcjax.models.tensor_table import (
     CONV,
     CONV_OUT,
@@ -65,7 +65,8 @@ def write_config(config: TransformerConfig) -> dict[str, Any]:
     name = model_type(config)
     fields = {"model_type": name, "architectures": [FAMILIES[name].architecture]}
     fields |= FAMILIES[name].write(config) | {"dtype": "float32"}
-    as_read = dataclasses.replace(read_config(fields), dtype=config.dtype, remat=config.remat)
+    arithmetic = {field: getattr(config, field) for field in ARITHMETIC}
+    as_read = dataclasses.replace(read_config(fields), **arithmetic)
     if as_read != config:
         differs = [
             field.name

@@ -104,13 +104,25 @@ def read_params(path: Path, shardings=None) -> dict[str, Any]:
     return params
 
 
-def export(folder: Path, config: TransformerConfig, params, shard_bytes: int = SHARD_BYTES) -> None:
+def export(
+    folder: Path,
+    config: TransformerConfig,
+    params,
+    special_tokens: Mapping[str, int] | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
     """Writes `config.json` and float32 safetensors that `transformers` loads.
+
+    Args:
+      folder: is made where it is not.
+      config, params: of the model.
+      special_tokens: ids for `config.json`: `bos_token_id`, `eos_token_id`, `pad_token_id`.
+      shard_bytes: the largest file.
 
     Raises:
       ValueError: a reward model, or a shape that no family has.
     """
-    fields = families.write_config(config)
+    fields = families.write_config(config) | dict(special_tokens or {})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(json.dumps(fields, indent=2) + "\n")
     table = families.family(config).table(config)

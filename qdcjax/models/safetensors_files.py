@@ -99,6 +99,8 @@ def write_files(
     count = len(shards)
     files = [f"model-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
     files = files if count > 1 else [FILE_NAME]
+    for stale in (FILE_NAME, INDEX_NAME):  # of an older export, which readers would prefer
+        (folder / stale).unlink(missing_ok=True)
     for file, names in zip(files, shards, strict=True):
         made = {name: tensors[name]() for name in names}
         safetensors.numpy.save_file(made, folder / file, metadata={"format": "pt"})

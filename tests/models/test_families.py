@@ -127,7 +127,7 @@ def test_the_greedy_continuation_is_theirs(theirs, ours, prompts):
 def test_they_load_what_we_export(theirs, ours, prompts, tmp_path, shard_bytes):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     model, params = ours
-    pretrained.export(tmp_path, model.config, params, shard_bytes)
+    pretrained.export(tmp_path, model.config, params, shard_bytes=shard_bytes)
     assert (tmp_path / "model.safetensors").exists() == (shard_bytes == 10**9)
     again, found = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, attn_implementation="eager", output_loading_info=True, dtype=torch.float32

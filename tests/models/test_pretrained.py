@@ -1,5 +1,6 @@
 """Safetensors folders without torch: what we export comes back, and bad ones are told."""
 
+import dataclasses
 import json
 import tracemalloc
 
@@ -33,7 +34,7 @@ SHARD = 8_000  # bytes, for several files
 @pytest.fixture
 def exported(tmp_path, random_params):
     params = random_params(Transformer(TINY))
-    pretrained.export(tmp_path, TINY, params, SHARD)
+    pretrained.export(tmp_path, TINY, params, shard_bytes=SHARD)
     return tmp_path, params
 
 
@@ -200,6 +201,25 @@ def test_a_bad_folder_is_told_in_one_line(exported, name):
     line = str(caught.value)
     assert "\n" not in line and str(folder) in line
     assert all(word in line for word in words), line
+
+
+def test_an_export_takes_the_place_of_an_older_one(exported):
+    folder, params = exported
+    doubled = jax.tree.map(lambda x: 2 * x, params)
+    for shard_bytes in (10**9, SHARD, 10**9):
+        pretrained.export(folder, TINY, doubled, shard_bytes=shard_bytes)
+        assert (folder / FILE_NAME).exists() != (folder / INDEX_NAME).exists()
+        found = pretrained.read_params(folder)
+        assert jax.tree.all(jax.tree.map(np.array_equal, found, doubled))
+
+
+def test_the_way_of_computing_is_not_exported(exported):
+    """A model in bfloat16, with remat and chunks of logits, is the same model on disk."""
+    folder, params = exported
+    before = json.loads((folder / "config.json").read_text())
+    arithmetic = {"dtype": "bfloat16", "remat": "dots", "logit_chunk": 4}
+    pretrained.export(folder, dataclasses.replace(TINY, **arithmetic), params)
+    assert json.loads((folder / "config.json").read_text()) == before
 
 
 def test_what_no_family_has_is_not_exported(tmp_path, random_params):
