@@ -1,0 +1,45 @@
+"""The benchmarks run to their end, at sizes that say nothing about speed."""
+
+import subprocess
+import sys
+
+import pytest
+import runs
+
+
+def printed(program: str, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{program}", "--repeats=1", *options],
+        cwd=runs.ROOT,
+        env=runs.environment(devices=1),
+        capture_output=True,
+        text=True,
+        timeout=runs.SLOWEST,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("training.py", "--rows=8"), ("training step, 8 × 160 tokens", "MFU unknown", "memory:")),
+        (("training.py", "--packed", "--rows=8"), ("packed", "one padded length")),
+        (("sampling.py", "--samples=2", "--new_tokens=8"), ("32 questions × 2", "that allows")),
+        (("sampling.py", "--ragged", "--questions=16"), ("16 questions", "batch by batch")),
+    ],
+)
+def test_a_benchmark_prints_its_table(options, words):
+    text = printed(*options, "--nopeer")
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("program", ["training.py", "sampling.py"])
+def test_a_benchmark_runs_its_peer_on_the_same_weights(program):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    small = "--rows=8" if program == "training.py" else "--new_tokens=8"
+    assert "transformers" in printed(program, small)
