@@ -52,6 +52,21 @@ def test_a_run_goes_on_in_another_number_of_processes(on_two_devices, tmp_path, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("axis", ["fsdp", "tensor"])
+def test_a_model_that_is_cut_over_processes_learns_what_it_does_in_one(tmp_path, axis):
+    """Along tensor both processes need all rows of a batch, along fsdp each needs its own."""
+    short = ("--config.sft.steps=10", "--config.sft.log_every=2", "--config.evaluation.questions=4")
+    mesh = ("--config.mesh.data=1", f"--config.mesh.{axis}=2")
+    for name, launched in {"one": ONE, "two": TWO}.items():
+        runs.run("configs/sft.py:smoke", tmp_path / name, *short, *mesh, **launched)
+    one, two = logged(tmp_path / "one"), logged(tmp_path / "two")
+    assert len(one) == 5 and one[-1]["loss"] < one[0]["loss"]
+    assert one == two
+    files = [tmp_path / name / "summary.json" for name in ("one", "two")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
 def test_two_devices_learn_what_one_does(on_two_devices):
     """Up to rounding, which grows over the steps; the figures are those of the same study."""
     found, alone = (

@@ -1,5 +1,6 @@
 """Examples → padded batches: `batches[s]` is a function of (seed, s) alone, on any host count."""
 
+import functools
 from collections.abc import Sequence
 
 import grain
@@ -51,41 +52,52 @@ def make_batches(
     seed: int,
     *,
     buckets: int = 1,
-    process: tuple[int, int] = (0, 1),
+    parts: tuple[Sequence[int], int] = ((0,), 1),
 ) -> grain.MapDataset:
-    """An endless Grain data set of batches: shuffle → repeat → stride by process → batch.
+    """An endless Grain data set of batches: shuffle → repeat → batch → stride by part.
 
     Examples of similar length share a batch: each length bucket is a stream of its own, and the
     streams are interleaved in proportion to their sizes, beginning with the longest. The global
-    batch of step s is a function of (seed, s); process i of n holds every n-th of its examples.
+    batch of step s is a function of (seed, s). A mesh cuts it into n parts, of which part i has
+    the rows i, i + n, i + 2 n, …; a process asks for the parts that its devices work on.
 
     Args:
       examples: dicts of fields; `tokens` gives an example's length, all 1-D fields share it.
-        `index` is added: the example's number, to name it in errors.
+        Added are `index`, the example's number, to name it in errors, and `length`, its tokens
+        without padding.
       batch_size: of the global batch.
       seed: of the order.
       buckets: number of padded lengths, and so of compiled shapes.
-      process: (this process's index, number of processes).
+      parts: (which parts, in rising order; number of parts n).
 
     Raises:
-      ValueError: no examples, or a batch size that the processes do not divide.
+      ValueError: no examples, or a batch size that the parts do not divide.
     """
     if not examples:
         raise ValueError("no examples to make batches of")
-    index, count = process
+    own, count = parts
     if batch_size % count:
-        raise ValueError(f"batch_size={batch_size} must be a multiple of {count} processes")
+        raise ValueError(f"batch_size={batch_size} must be a multiple of {count} parts")
+    rows_here = [row for row in range(batch_size) if row % count in own]
     lengths = [len(example["tokens"]) for example in examples]
+
+    def stack(group: Sequence[Example], length: int) -> Example:
+        return pad_and_stack([group[row] for row in rows_here], length)
+
     streams, weights = [], []
     for rows, length in length_buckets(lengths, buckets):
         # A seed of its own for each bucket, which no other seed's buckets share.
         bucket_seed = np.random.SeedSequence([seed, len(streams)]).generate_state(1)[0]
-        stream = grain.MapDataset.source([{**examples[row], "index": row} for row in rows])
+        stream = grain.MapDataset.source([_numbered(examples[row], row) for row in rows])
         stream = stream.seed(int(bucket_seed)).shuffle().repeat(ENDLESS // len(rows))
-        stream = stream[index::count]
-        stream = stream.batch(
-            batch_size // count, batch_fn=lambda group, length=length: pad_and_stack(group, length)
-        )
+        stream = stream.batch(batch_size, batch_fn=functools.partial(stack, length=length))
         streams.append(stream)
         weights.append(len(rows))
     return grain.MapDataset.mix(streams, weights)
+
+
+def _numbered(example: Example, row: int) -> Example:
+    """With what the host wants to know of it."""
+    packed = example.get("segment_ids")
+    length = len(example["tokens"]) if packed is None else np.count_nonzero(packed)
+    return {**example, "index": row, "length": length}

@@ -47,6 +47,14 @@ class TrainSettings:
     checkpoint_every: int = 500
     evaluate_every: int = 0
 
+    def __post_init__(self):
+        at_least_one = ("steps", "batch_size", "microbatches", "buckets")
+        at_least_one += ("log_every", "checkpoint_every")
+        for name in (*at_least_one, "pack", "evaluate_every"):
+            least = int(name in at_least_one)
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+
     def check(self, mesh: Mesh) -> None:
         """Raises ValueError when the mesh does not divide the batch."""
         ways = sharding.row_parts(mesh) * self.microbatches
@@ -91,6 +99,7 @@ def fit(
     )
     if settings.pack:
         examples = pack(examples, settings.pack)
+    own, parts = sharding.own_parts(mesh), sharding.row_parts(mesh)
     start = jax.jit(init_state, static_argnums=1, donate_argnums=0, out_shardings=shardings)
     state = train(
         update,
@@ -100,7 +109,7 @@ def fit(
             settings.batch_size,
             seed,
             buckets=settings.buckets,
-            process=(jax.process_index(), jax.process_count()),
+            parts=(own, parts),
         ),
         steps=settings.steps,
         key=jax.random.key(seed),
@@ -111,6 +120,7 @@ def fit(
         evaluate=evaluate,
         evaluate_every=settings.evaluate_every,
         put=lambda batch: sharding.put_batch(batch, mesh),
+        share=len(own) / parts,
         utilisation=Utilisation(model.config, mesh.devices),
     )
     return state.params

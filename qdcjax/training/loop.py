@@ -1,13 +1,17 @@
 """The training loop, in this order at every step: batch, dispatch, then last step's metrics.
 
+The host is one step ahead: while the devices work on a step, it waits for the one before, logs it
+and makes the next batch.
+
 Resume: a run goes on from its newest checkpoint; batches and keys are functions of the step, so
 that a killed run ends with the parameters of one that was not.
 """
 
 import contextlib
+import dataclasses
+import functools
 import json
 import signal
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +20,10 @@ import jax
 import numpy as np
 
 from qdcjax.reporting.metrics import MetricLog
-from qdcjax.reporting.progress import progress
+from qdcjax.reporting.progress import Meter, progress
 from qdcjax.training.checkpoints import open_checkpointer
 from qdcjax.training.processes import is_writer, of_all_processes, preemption_agreed
+from qdcjax.training.speed import Speed
 from qdcjax.training.step import TrainState
 from qdcjax.training.utilisation import Utilisation
 
@@ -45,6 +50,7 @@ def train(
     evaluate: Callable[[Any], dict[str, float]] | None = None,
     evaluate_every: int = 0,
     put: Callable[[dict], dict] = jax.device_put,
+    share: float = 1.0,
     utilisation: Utilisation | None = None,
 ) -> TrainState:
     """Runs `update` until `state.step` is `steps`, going on from a checkpoint where there is one.
@@ -52,8 +58,9 @@ def train(
     Args:
       update: compiled `(state, batch, key) -> (state, metrics)`; its state argument is donated.
       state: the state before the first step.
-      batches: `batches[s]` is the batch of step s, a dict of host arrays; `index`, when present,
-        tells the examples' ids and stays on the host.
+      batches: `batches[s]` is the batch of step s, a dict of host arrays; two of them stay on the
+        host where they are given: `index` [B], the examples' ids, and `length` [B], their elements
+        for the speed, which without it counts the elements that carry loss.
       steps: total number of steps.
       key: of the run; step s uses fold_in(key, s).
       workdir: of the run; checkpoints go to `checkpoints/<name>`, metrics to `metrics.jsonl`.
@@ -61,6 +68,7 @@ def train(
       log_every, checkpoint_every, evaluate_every: in steps.
       evaluate: parameters → metrics, e.g. a validation loss.
       put: moves a batch to the devices.
+      share: part of the global batch that this process's batches hold.
       utilisation: shows MFU beside the speed, and logs it where the devices' peak is known.
 
     Raises:
@@ -74,89 +82,114 @@ def train(
         start = int(state.step)
         log = MetricLog(workdir, name, start) if is_writer() else contextlib.nullcontext()
         with log, progress(steps, f"train {name}", "steps", done=start) as bar:
-            pending: tuple[int, dict, Any] | None = None
-            window = _Window(utilisation)
+            pending: _Pending | None = None
+            means, speed = _Means(), Speed(utilisation and utilisation.peak)
+            settle = functools.partial(_settle, workdir, name, means, speed, bar)
             if utilisation is not None:
                 bar.note(str(utilisation))
             for step in range(start, steps):
                 batch = dict(batches[step])
-                index = batch.pop("index", None)
-                window.begin(batch)
-                state, metrics = update(state, put(batch), key)
-                if pending is not None:
-                    _settle(pending, workdir, name, window, bar)
-                pending = (step, metrics, index)
+                index, length = batch.pop("index", None), batch.pop("length", None)
+                new = speed.is_new(batch)
+                if new:
+                    pending = settle(pending)
+                with speed.stopped() if new else contextlib.nullcontext():
+                    state, metrics = update(state, put(batch), key)
+                    if new:
+                        jax.block_until_ready(metrics)
+                settle(pending)
+                pending = _Pending(
+                    step,
+                    metrics,
+                    index,
+                    elements=None if length is None else float(length.sum()) / share,
+                    flops=0.0 if utilisation is None else utilisation.flops(batch) / share,
+                    counts=not new,
+                )
                 done = step + 1
                 due = done % log_every == 0 or done == steps
                 stops = stop.requested()
                 evaluated = evaluate is not None and evaluate_every and done % evaluate_every == 0
-                if due or evaluated or stops or saver.should_save(done):
-                    _settle(pending, workdir, name, window, bar)
-                    pending = None
+                saved = saver.should_save(done)
+                if due or evaluated or stops or saved:
+                    pending = settle(pending)
                 if due:
-                    summary = window.summary()
+                    summary = means.read() | speed.read()
                     if is_writer():
                         log.write(done, summary)
                     if utilisation is not None:
                         bar.advance(0, MFU=summary.get("mfu", "unknown"))
                 if evaluated:
-                    found = evaluate(state.params)
+                    with speed.stopped():
+                        found = evaluate(state.params)
                     if is_writer():
                         log.write(done, found)
                 if stops:
                     saver.save_pytree(done, state, force=True)
                     raise Preempted(143)
-                saver.save_pytree_async(done, state)
+                if saved:
+                    with speed.stopped():
+                        saver.save_pytree_async(done, state)
     return state
 
 
-class _Window:
-    """Means of the metrics since the last log line, the speed, and the share of the peak."""
+@dataclasses.dataclass(frozen=True)
+class _Pending:
+    """A step that was dispatched and whose metrics are not fetched yet.
 
-    def __init__(self, utilisation: Utilisation | None):
-        self._utilisation = utilisation
-        self._clear()
+    Attributes:
+      elements: of its batch in all processes, None where only the metrics tell.
+      flops: of the step.
+      counts: whether it is part of the speed; one that was compiled is not.
+    """
 
-    def _clear(self):
-        self.sums, self.count, self.elements, self.flops = {}, 0, 0.0, 0.0
-        self.began = time.perf_counter()
+    step: int
+    metrics: dict
+    index: Any
+    elements: float | None
+    flops: float
+    counts: bool
 
-    def begin(self, batch: dict):
-        """Counts the work of a step that is about to be dispatched."""
-        if self._utilisation is not None:
-            self.flops += self._utilisation.flops(batch)
 
-    def add(self, metrics: dict[str, float]):
+class _Means:
+    """Means of the metrics since they were last read."""
+
+    def __init__(self):
+        self._sums, self._count = {}, 0
+
+    def add(self, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
-        self.elements += metrics["elements"]
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
 
-    def summary(self) -> dict[str, float]:
-        means = {name: total / self.count for name, total in self.sums.items()}
-        seconds = time.perf_counter() - self.began
-        means["elements_per_second"] = self.elements / seconds
-        if self._utilisation is not None and self._utilisation.peak is not None:
-            means["mfu"] = self.flops / seconds / self._utilisation.peak
-        self._clear()
+    def read(self) -> dict[str, float]:
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
         return means
 
 
-def _settle(pending, workdir: Path, name: str, window: _Window, bar) -> None:
-    """Fetches one step's metrics and stops the run when its update was not finite."""
-    step, metrics, index = pending
-    metrics = {key: float(value) for key, value in jax.device_get(metrics).items()}
+def _settle(
+    workdir: Path, name: str, means: _Means, speed: Speed, bar: Meter, pending: _Pending | None
+) -> None:
+    """Fetches a step's metrics, if there is one, and stops the run if its update was not finite."""
+    if pending is None:
+        return
+    metrics = {key: float(value) for key, value in jax.device_get(pending.metrics).items()}
     if not metrics.pop("finite"):
-        ids = [] if index is None else of_all_processes(np.asarray(index)).tolist()
+        ids = () if pending.index is None else of_all_processes(np.asarray(pending.index))
         path = workdir / "nonfinite.json"
         if is_writer():
-            path.write_text(json.dumps({"stage": name, "step": step, "ids": ids}))
+            found = {"stage": name, "step": pending.step, "ids": sorted({int(n) for n in ids})}
+            path.write_text(json.dumps(found))
         raise NonFiniteUpdateError(
-            f"stage {name}, step {step}: loss {metrics['loss']}, gradient norm "
+            f"stage {name}, step {pending.step}: loss {metrics['loss']}, gradient norm "
             f"{metrics['gradient_norm']}; the batch's ids are in {path}"
         )
-    window.add(metrics)
-    bar.advance(1, tokens=metrics["elements"], loss=metrics["loss"])
+    elements = metrics["elements"] if pending.elements is None else pending.elements
+    means.add(metrics)
+    if pending.counts:
+        speed.count(elements, pending.flops)
+    bar.advance(1, tokens=elements, loss=metrics["loss"])
 
 
 class _StopFlag:

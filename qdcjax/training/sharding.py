@@ -156,19 +156,35 @@ def _is_masked(leaf) -> bool:
 
 
 def put_batch(batch: dict, mesh: Mesh) -> dict:
-    """Host arrays → device arrays; each process gives its own rows of the global batch.
+    """Host arrays → device arrays; each process gives the rows of its own parts (`own_parts`).
 
-    Of n parts of the batch, part i has the rows i, i + n, i + 2 n, …, as process i of n has them
-    (see `data.batches`): where devices are spread over processes, they still hold the same rows.
+    Of n parts of the global batch, part i has the rows i, i + n, i + 2 n, … (`data.batches`): where
+    the devices are spread over processes, a batch still holds the same rows.
     """
-    sharding = batch_sharding(mesh)
-    parts = row_parts(mesh.local_mesh)
+    sharding, own, parts = batch_sharding(mesh), own_parts(mesh), row_parts(mesh)
 
     def put(values):
-        dealt = values.reshape(-1, parts, *values.shape[1:]).swapaxes(0, 1)
-        return jax.make_array_from_process_local_data(sharding, dealt.reshape(values.shape))
+        rows = len(values) // len(own)  # of each part
+
+        def part(index):
+            return values[own.index((index[0].start or 0) // rows) :: len(own)]
+
+        shape = (parts * rows, *values.shape[1:])
+        return jax.make_array_from_callback(shape, sharding, part)
 
     return jax.tree.map(put, batch)
+
+
+def own_parts(mesh: Mesh) -> tuple[int, ...]:
+    """The parts of a batch's rows that this process's devices work on.
+
+    Devices along `tensor` share a part; where they belong to several processes, each has its rows.
+    """
+    groups = mesh.devices.reshape(row_parts(mesh), -1)
+    here = jax.process_index()
+    return tuple(
+        part for part, group in enumerate(groups) if any(d.process_index == here for d in group)
+    )
 
 
 def row_parts(mesh: Mesh) -> int:

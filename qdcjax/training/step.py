@@ -60,7 +60,7 @@ def make_update(loss_fn: LossFn, optimizer: optax.GradientTransformation, microb
         step_key = jax.random.fold_in(key, state.step)
         mask = batch["mask"].astype(jnp.float32)
         count = mask.sum()
-        batch = {**batch, "weights": mask / jnp.maximum(count, 1.0)}
+        batch = {**batch, "weights": mask / jnp.where(count > 0, count, 1.0)}
         if microbatches == 1:
             (loss, metrics), grads = gradient(state.params, batch, step_key)
         else:

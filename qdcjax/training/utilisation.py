@@ -9,7 +9,6 @@ backward pass counts twice the forward one; what is computed again (remat) does 
 Chowdhery et al. 2022, appendix B, with causal attention counted once).
 """
 
-import jax
 import numpy as np
 
 from qdcjax.models.config import TransformerConfig
@@ -57,9 +56,8 @@ class Utilisation:
         self.peak = None if each is None else each * devices.size
 
     def flops(self, batch: dict) -> float:
-        """Of a step whose batch this process holds its share of."""
-        rows, length = batch["tokens"].shape
-        return step_flops(self._config, rows * jax.process_count(), length)
+        """Of a step on these rows."""
+        return step_flops(self._config, *batch["tokens"].shape)
 
     def __str__(self) -> str:
         if self.peak is None:

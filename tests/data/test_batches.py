@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdcjax.data.batches import bucket_lengths, length_buckets, make_batches, pad_and_stack
+from qdcjax.data.packing import pack
 
 
 def make_examples(lengths):
@@ -21,6 +22,7 @@ def make_examples(lengths):
 
 
 EXAMPLES = make_examples([5, 40, 30, 64, 12, 33, 7, 60, 20, 32, 31, 50])  # 7 up to 32, 5 above
+EXAMPLES_TO_PACK = [{"tokens": np.arange(n, dtype=np.int32)} for n in (40, 20, 50, 9)]  # 2 rows
 STEPS = 24
 
 
@@ -30,17 +32,30 @@ def ids(batches, steps=range(STEPS)):
 
 @pytest.mark.parametrize("buckets", [1, 2])
 @pytest.mark.parametrize("count", [2, 4])
-def test_processes_together_hold_the_global_batch_of_every_step(buckets, count):
+def test_parts_together_are_the_global_batch_of_every_step(buckets, count):
     whole = ids(make_batches(EXAMPLES, 4, 0, buckets=buckets))
     parts = [
-        make_batches(EXAMPLES, 4, 0, buckets=buckets, process=(i, count)) for i in range(count)
+        make_batches(EXAMPLES, 4, 0, buckets=buckets, parts=((i,), count)) for i in range(count)
     ]
     for step in range(STEPS):
         rows = [part[step] for part in parts]
-        assert all(len(row["index"]) == 4 // count for row in rows)
-        held = np.concatenate([row["index"] for row in rows]).tolist()
-        assert Counter(held) == Counter(whole[step])
+        for i, row in enumerate(rows):
+            assert row["index"].tolist() == whole[step][i::count]
         assert len({row["tokens"].shape[1] for row in rows}) == 1, "padded lengths differ"
+
+
+def test_a_process_may_have_several_parts():
+    whole = ids(make_batches(EXAMPLES, 8, 0))
+    batches = make_batches(EXAMPLES, 8, 0, parts=((1, 3), 4))
+    for step in range(STEPS):
+        assert batches[step]["index"].tolist() == [whole[step][row] for row in (1, 3, 5, 7)]
+
+
+def test_a_batch_tells_its_tokens_without_padding():
+    batch = make_batches(EXAMPLES, 12, 0)[0]
+    assert batch["length"].tolist() == [len(EXAMPLES[row]["tokens"]) for row in batch["index"]]
+    batch = make_batches(pack(EXAMPLES_TO_PACK, 64), 2, 0)[0]
+    assert batch["length"].sum() == sum(len(example["tokens"]) for example in EXAMPLES_TO_PACK)
 
 
 def test_a_batch_is_a_function_of_seed_and_step():
@@ -102,7 +117,7 @@ def test_more_rows_than_examples_start_the_next_epoch():
 @pytest.mark.parametrize(("batch_size", "buckets", "count"), [(1, 1, 1), (4, 2, 4), (2, 3, 1)])
 def test_small_batches_are_batches_too(batch_size, buckets, count):
     examples = make_examples([10, 40, 70] * 4)
-    batches = make_batches(examples, batch_size, 0, buckets=buckets, process=(0, count))
+    batches = make_batches(examples, batch_size, 0, buckets=buckets, parts=((0,), count))
     assert len(batches[0]["index"]) == batch_size // count
     assert len(batches[100_000]["index"]) == batch_size // count
 
@@ -110,8 +125,8 @@ def test_small_batches_are_batches_too(batch_size, buckets, count):
 def test_bad_arguments_are_named_in_one_line():
     with pytest.raises(ValueError, match="no examples to make batches of"):
         make_batches([], 4, 0)
-    with pytest.raises(ValueError, match="batch_size=4 must be a multiple of 3 processes"):
-        make_batches(EXAMPLES, 4, 0, process=(0, 3))
+    with pytest.raises(ValueError, match="batch_size=4 must be a multiple of 3 parts"):
+        make_batches(EXAMPLES, 4, 0, parts=((0,), 3))
 
 
 def test_scalars_are_stacked_alone():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import chex
 import jax
@@ -12,6 +13,7 @@ import pytest
 import toy_run
 
 from qdcjax.reporting.metrics import read_metrics
+from qdcjax.training import loop
 from qdcjax.training.loop import NonFiniteUpdateError, Preempted
 
 
@@ -124,6 +126,45 @@ def test_records_are_means_over_the_steps_since_the_last(unbroken):
     assert [record["step"] for record in records] == [5, 10, 12]
     assert [record["number"] for record in records] == [2.0, 7.0, 10.5]
     assert all(record["elements"] == 4 and record["elements_per_second"] > 0 for record in records)
+
+
+def test_metrics_are_fetched_one_step_late(tmp_path, monkeypatch):
+    """While the devices work on a step, the host waits for the one before."""
+    order = []
+
+    def update(state, batch, key):
+        order.append(("dispatched", int(batch["number"][0])))
+        return toy_run.UPDATE(state, batch, key)
+
+    settle = loop._settle
+
+    def settled(*args):
+        if args[-1] is not None:
+            order.append(("fetched", args[-1].step))
+        settle(*args)
+
+    monkeypatch.setattr(loop, "_settle", settled)
+    toy_run.run(tmp_path, update=update, steps=4, log_every=4, checkpoint_every=4)
+    sent, got = ([(what, step) for step in range(4)] for what in ("dispatched", "fetched"))
+    assert order == [sent[0], sent[1], got[0], sent[2], got[1], sent[3], got[2], got[3]]
+
+
+def test_the_speed_leaves_out_compiling_evaluating_and_saving(tmp_path):
+    """Twelve quick steps, of which the first takes a second, beside slow evaluations."""
+
+    def update(state, batch, key):
+        if state.step == 0:
+            time.sleep(1)
+        return state.replace(step=state.step + 1), {"loss": 1.0, "finite": True, "elements": 8.0}
+
+    def evaluate(params):
+        time.sleep(0.5)
+        return {"evaluated": 1.0}
+
+    toy_run.run(tmp_path, update=update, evaluate=evaluate, evaluate_every=2, log_every=12)
+    records = read_metrics(tmp_path / "metrics.jsonl", "toy")
+    (speed,) = (r["elements_per_second"] for r in records if "elements_per_second" in r)
+    assert speed > 11 * 8 / 0.4, "with evaluations it would be under 11 × 8 / 3"
 
 
 def test_losses_are_those_of_a_run_by_hand(tmp_path, unbroken):
