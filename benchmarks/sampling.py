@@ -33,8 +33,7 @@ END = 0  # the token that ends a ragged sample
 class Ends:
     """Stands in for a tokeniser: which token ends a sample."""
 
-    def __init__(self, eos_id: int):
-        self.eos_id = eos_id
+    eos_id = END
 
 
 def fixed(model, params, questions: int, samples: int, prompt: int, new: int) -> None:
@@ -44,7 +43,7 @@ def fixed(model, params, questions: int, samples: int, prompt: int, new: int) ->
     settings = SamplingSettings(samples, new, batch_size=questions * samples, buckets=1)
     ids = Prompts(prompts.tolist(), np.arange(questions))
     sides = {
-        "qdcjax": lambda: sample(model, params, ids, settings, jax.random.key(0), Ends(-1)),
+        "qdcjax": lambda: sample(model, params, ids, settings, jax.random.key(0)),
     }
     if (peer := bench.load_peer(model, params)) is not None:
         if model.config.dtype == "bfloat16":
@@ -104,7 +103,7 @@ def ragged(model, params, questions: int, new: int, in_flight: int) -> None:
 
     def run(these: slice) -> np.ndarray:
         part = Prompts(prompts[these], np.arange(questions)[these])
-        return sample(model, params, part, settings, jax.random.key(0), Ends(END)).lengths
+        return sample(model, params, part, settings, jax.random.key(0), Ends()).lengths
 
     made = run(slice(None))
 

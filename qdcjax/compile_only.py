@@ -5,6 +5,7 @@ python -m qdcjax.main --config=configs/sft.py:llama2_7b --compile_only --topolog
 """
 
 import dataclasses
+import functools
 import os
 import re
 import time
@@ -15,7 +16,8 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
-from qdcjax.decoding.engine import CHUNK, SamplingSettings, lower_run
+from qdcjax.decoding import engine
+from qdcjax.decoding.engine import CHUNK, SamplingSettings
 from qdcjax.experiments import from_config
 from qdcjax.experiments.sft import file_shape, own_shape
 from qdcjax.models import pretrained
@@ -59,7 +61,7 @@ def run(config: Mapping[str, Any], topology: str) -> None:
     axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
     print(f"{topology}: {len(devices)} × {devices[0].device_kind}, mesh {axes}")
     print(f"policy: {count_params(param_shapes(model)):,} parameters, {_shape(model.config)}")
-    works = [_training(model, training, mesh), _sampling(model, sampling, mesh)]
+    works = [_training(model, training, mesh), *_sampling(model, sampling, mesh)]
     too_large = [work.name for work in works if not _tell(work, devices)]
     if too_large:
         raise ValueError(f"does not fit {topology}: {', '.join(too_large)}")
@@ -135,17 +137,30 @@ def _training(model: Transformer, settings: TrainSettings, mesh: Mesh) -> Work:
     )
 
 
-def _sampling(model: Transformer, settings: SamplingSettings, mesh: Mesh) -> Work:
+def _sampling(model: Transformer, settings: SamplingSettings, mesh: Mesh) -> list[Work]:
+    """Reading a share of the prompts, while the others' samples are held, and making tokens."""
     prompt = model.config.max_length - settings.max_new_tokens
-    samples = sharding.whole_rows(settings.batch_size // settings.samples, mesh) * settings.samples
-    return Work(
-        name=f"sampling, {samples} samples × {CHUNK} tokens, after prompts of {prompt}",
-        lower=lambda: lower_run(model, settings, mesh, prompt),
-        flops=step_flops(model.config, samples * CHUNK, 1) / 3,  # no backward pass
-        again=1.0,
-        reads=lambda found: float(CHUNK * found.arguments),  # weights and cache, every token
-        items=samples * CHUNK,
-    )
+    size = sharding.whole_rows(settings.batch_size // settings.samples, mesh)
+    entering, samples = sharding.whole_rows(size // engine.REFILLS, mesh), size * settings.samples
+    lowered = functools.cache(lambda: engine.lower(model, settings, mesh, prompt))
+    return [
+        Work(
+            name=f"reading {entering} prompts of {prompt} tokens, {samples} samples held",
+            lower=lambda: lowered()[0],
+            flops=step_flops(model.config, entering, prompt) / 3,  # no backward pass
+            again=1.0,
+            reads=lambda found: float(found.arguments),
+            items=entering * prompt,
+        ),
+        Work(
+            name=f"sampling, {samples} samples × {CHUNK} tokens, after prompts of {prompt}",
+            lower=lambda: lowered()[1],
+            flops=step_flops(model.config, samples * CHUNK, 1) / 3,
+            again=1.0,
+            reads=lambda found: float(CHUNK * found.arguments),  # weights and cache, every token
+            items=samples * CHUNK,
+        ),
+    ]
 
 
 def _tell(work: Work, devices: list) -> bool:

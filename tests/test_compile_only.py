@@ -29,7 +29,11 @@ def test_both_programs_are_told_about():
     assert "4 × TPU v5 lite, mesh data 2 × fsdp 2 × tensor 1" in done.stdout
     parameters, *_ = re.findall(r"([\d,]+) parameters", done.stdout)
     assert int(parameters.replace(",", "")) > 20_000
-    for program in ("training step, 16 × 512 tokens", "sampling, 96 samples × 16 tokens"):
+    for program in (
+        "training step, 16 × 512 tokens",
+        "reading 8 prompts of 448 tokens",
+        "sampling, 96 samples × 16 tokens",
+    ):
         told = done.stdout.partition(program)[2]
         assert re.search(r"fits: \d+\.\d\d GiB a chip", told), done.stdout
         assert re.search(r"at least [\d,]+ ms", told)

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from qdcjax.data.batches import length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
-from qdcjax.decoding.calculator import calculate, pause_tokens
+from qdcjax.decoding.forced import pause_tokens, reply
 from qdcjax.decoding.placement import (
     params_for_sampling,
     params_like,
@@ -32,9 +32,9 @@ from qdcjax.decoding.placement import (
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.progress import progress
 from qdcjax.training.processes import to_host
-from qdcjax.training.sharding import mesh_of, on_mesh, spread, whole_rows
+from qdcjax.training.sharding import batch_sharding, mesh_of, on_mesh, spread, whole_rows
 
-FORCED_ROOM = 16  # tokens of the longest calculator answer
+FORCED_ROOM = 16  # tokens of the longest text that the host writes at one go
 CHUNK = 16  # tokens between looks of the host at what is finished
 REFILLS = 4  # a batch takes in waiting prompts a quarter at a time
 
@@ -63,6 +63,7 @@ class SamplingSettings:
       top_k, top_p: cuts of the distribution; 0 and 1 for none.
       stop_strings: texts that end a completion (needs a tokeniser).
       calculator: whether `<<…=` is answered by exact arithmetic (needs a tokeniser).
+      marker: text that is forced at the beginning and after every line end (needs a tokeniser).
       batch_size: samples (prompts × K) in flight.
       buckets: number of padded prompt lengths.
       first_sample: index of the first sample, for going on where an earlier call ended.
@@ -75,9 +76,19 @@ class SamplingSettings:
     top_p: float = 1.0
     stop_strings: tuple[str, ...] = ()
     calculator: bool = False
+    marker: str = ""
     batch_size: int = 256
     buckets: int = 2
     first_sample: int = 0
+
+    def __post_init__(self):
+        least = {"samples": 1, "max_new_tokens": 1, "batch_size": 1, "buckets": 1}
+        least |= {"temperature": 0, "top_k": 0, "first_sample": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {value}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p} must be above 0 and at most 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +124,7 @@ def sample(
     prompts: Prompts,
     settings: SamplingSettings,
     key: jax.Array,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None = None,
     description: str = "sample",
 ) -> Samples:
     """Samples K completions of every prompt.
@@ -126,12 +137,16 @@ def sample(
       prompts: ids and streams.
       settings: how.
       key: of this call.
-      tokenizer: for the end token, stop strings and the calculator.
+      tokenizer: for the end token and whatever settings need it; without one, every sample has
+        `max_new_tokens`.
       description: of the progress bar.
 
     Raises:
-      ValueError: a prompt that leaves no room within the model's `max_length`.
+      ValueError: a prompt that leaves no room within the model's `max_length`, or settings that
+        need a tokeniser without one.
     """
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)  # of the old kind, `jax.random.PRNGKey`
     mesh = mesh_of(params)
     lengths = np.asarray([len(tokens) for tokens in prompts.tokens])
     longest = int(lengths.max(initial=0)) + settings.max_new_tokens
@@ -141,16 +156,7 @@ def sample(
             f"exceed the model's max_length={model.config.max_length}"
         )
     K, T = settings.samples, settings.max_new_tokens
-    decoding = generate.Decoding(
-        samples=K,
-        max_new_tokens=T,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        stop_tokens=(tokenizer.eos_id,),
-        pause_tokens=pause_tokens(tokenizer) if settings.calculator else (),
-        forced=FORCED_ROOM if settings.calculator else 0,
-    )
+    decoding = _decoding(settings, tokenizer)
     result = _room(len(lengths), K, T)
     size = max(1, settings.batch_size // K)
     params = params_for_sampling(model, params, mesh)
@@ -163,6 +169,24 @@ def sample(
     if settings.stop_strings:
         _cut_at_stop_strings(result, settings.stop_strings, tokenizer)
     return result
+
+
+def _decoding(settings: SamplingSettings, tokenizer: Tokenizer | None) -> generate.Decoding:
+    """What the compiled programs are specialised to."""
+    pauses = settings.calculator or settings.marker
+    if tokenizer is None and (pauses or settings.stop_strings):
+        raise ValueError("stop_strings, calculator and marker need a tokenizer")
+    return generate.Decoding(
+        samples=settings.samples,
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        stop_tokens=() if tokenizer is None else (tokenizer.eos_id,),
+        pause_tokens=pause_tokens(tokenizer, settings.calculator, settings.marker),
+        begin=tuple(tokenizer.encode(settings.marker)) if settings.marker else (),
+        forced=FORCED_ROOM if pauses else 0,
+    )
 
 
 def _room(N: int, K: int, T: int) -> Samples:
@@ -188,7 +212,7 @@ class _Batch:
     settings: SamplingSettings
     decoding: generate.Decoding
     key: jax.Array
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
 
     def complete(
         self, rows: np.ndarray, size: int, width: int, result: Samples
@@ -209,7 +233,7 @@ class _Batch:
                 state, keys = self._enter(state, keys, taken, places, entering, width)
             state, keys = _run(self.model, self.params, state, keys, self.decoding, self.mesh)
             if self.decoding.pause_tokens:
-                state = _answer(state, self.tokenizer, self.mesh)
+                state = self._answer(state)
             done = to_host(state.done).all(axis=1) & (row_at >= 0)
             if done.any():
                 self._collect(state, np.flatnonzero(done), row_at, result)
@@ -241,6 +265,26 @@ class _Batch:
             self.mesh,
         )
 
+    def _answer(self, state: generate.Generation) -> generate.Generation:
+        """Lets paused samples go on, with what the host has to write in them."""
+        paused = to_host(state.paused)
+        if not paused.any():
+            return state
+        tokens, lengths = to_host((state.tokens, state.lengths))
+        queue, queued = (np.array(x) for x in to_host((state.queue, state.queued)))
+        for b, k in np.argwhere(paused):  # with nothing left in their queues
+            text = self.tokenizer.decode(tokens[b, k, : lengths[b, k]])
+            answer = reply(text, self.settings.calculator, self.settings.marker)
+            ids = self.tokenizer.encode(answer) if answer else []
+            if len(ids) <= FORCED_ROOM:
+                queue[b, k, : len(ids)] = ids
+                queued[b, k] = len(ids)
+        return state.replace(
+            queue=spread(queue, self.mesh),
+            queued=spread(queued, self.mesh),
+            paused=spread(np.zeros_like(paused), self.mesh),
+        )
+
     def _collect(self, state, places: np.ndarray, row_at: np.ndarray, result: Samples) -> None:
         """Copies finished prompts' samples to the host."""
         rows = row_at[places]
@@ -261,23 +305,31 @@ def sample_keys(key, streams, samples: int, first):
     return jax.vmap(of_prompt)(streams)
 
 
-def lower_run(
+def lower(
     model: Transformer, settings: SamplingSettings, mesh: Mesh, width: int
-) -> jax.stages.Lowered:
-    """The program that makes `CHUNK` tokens of every sample after prompts of `width` tokens.
+) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
+    """The programs that read prompts of `width` tokens, and make `CHUNK` tokens of every sample.
 
     Ready to be compiled for a mesh whose devices need not be here; nothing is allocated.
     """
-    decoding = generate.Decoding(settings.samples, settings.max_new_tokens, settings.temperature)
+    decoding = _decoding(settings, None)
     size = whole_rows(settings.batch_size // settings.samples, mesh)
+    entering = whole_rows(size // REFILLS, mesh)
     state = jax.eval_shape(lambda: generate.empty(model, size, width, decoding))
+    key = jax.eval_shape(lambda: jax.random.key(0))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (size, settings.samples)))
-    placed = jax.tree.map(
+    params, state, keys = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         (params_like(model), state, keys),
         (params_shardings(model, mesh), *shardings_of(state, mesh)),
     )
-    return _run.lower(model, *placed, decoding, mesh)
+    rows = functools.partial(jax.ShapeDtypeStruct, sharding=batch_sharding(mesh))
+    prompts = [rows((entering, width), np.int32)]
+    prompts += [rows((entering,), kind) for kind in (np.int32, np.uint32)]
+    places = np.zeros(entering, np.int32)
+    first = np.uint32(0)
+    read = _enter.lower(model, params, state, keys, *prompts, first, places, key, decoding, mesh)
+    return read, _run.lower(model, params, state, keys, decoding, mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
@@ -291,9 +343,8 @@ _STATIC = ("model", "decoding", "mesh")
 
 @functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
 def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key, decoding, mesh):
-    read = on_mesh(generate.start, mesh)
-    new = read(model, params, tokens, lengths, decoding)
     new_keys = sample_keys(key, streams, decoding.samples, first)
+    new = on_mesh(generate.start, mesh)(model, params, tokens, lengths, new_keys, decoding)
     state = generate.insert(state, new, at)
     return place(state, keys.at[at].set(new_keys, mode="drop"), mesh)
 
@@ -302,26 +353,6 @@ def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key,
 def _run(model, params, state, keys, decoding, mesh):
     state = generate.run(model, params, state, keys, decoding, CHUNK)
     return place(state, keys, mesh)
-
-
-def _answer(state: generate.Generation, tokenizer: Tokenizer, mesh: Mesh) -> generate.Generation:
-    """Lets paused samples go on, with the calculator's tokens where it has an answer."""
-    tokens, lengths, paused = to_host((state.tokens, state.lengths, state.paused))
-    queue = np.zeros(state.queue.shape, np.int32)
-    queued = np.zeros(lengths.shape, np.int32)
-    for b, k in np.argwhere(paused):
-        answer = calculate(tokenizer.decode(tokens[b, k, : lengths[b, k]]))
-        ids = tokenizer.encode(answer) if answer else []
-        if len(ids) <= FORCED_ROOM:
-            queue[b, k, : len(ids)] = ids
-            queued[b, k] = len(ids)
-    # A paused sample has nothing left in its queue.
-    waiting, still = to_host((state.queue, state.queued))
-    return state.replace(
-        queue=spread(np.where(paused[..., None], queue, waiting), mesh),
-        queued=spread(np.where(paused, queued, still), mesh),
-        paused=spread(np.zeros_like(paused), mesh),
-    )
 
 
 def _cut_at_stop_strings(result: Samples, stop_strings, tokenizer: Tokenizer) -> None:

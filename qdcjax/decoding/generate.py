@@ -1,4 +1,4 @@
-"""Token generation as pure functions: prefill, then a loop of choose → record → step.
+"""Token generation as pure functions: prefill, then a loop of record → decode → choose.
 
 B prompts, K samples of each, T new tokens at most, V vocabulary. Every sample has its own length,
 position and random key; nothing that a sample sees depends on its neighbours.
@@ -31,6 +31,7 @@ class Decoding:
       temperature, top_k, top_p: see `choose`.
       stop_tokens: ids that end a sample; the end token is part of it.
       pause_tokens: ids after which a sample waits for the host (the calculator's `=`).
+      begin: ids that every sample begins with; they are forced, not chosen.
       forced: room for tokens that the host puts in at one go.
     """
 
@@ -41,6 +42,7 @@ class Decoding:
     top_p: float = 1.0
     stop_tokens: tuple[int, ...] = ()
     pause_tokens: tuple[int, ...] = ()
+    begin: tuple[int, ...] = ()
     forced: int = 0
 
 
@@ -49,7 +51,8 @@ class Generation:
     """Samples under way.
 
     Attributes:
-      logits: [B, K, V] for each sample's next token.
+      chosen: each sample's next token, chosen and not yet written: [B, K] ids, their
+        log-probabilities and kept log-mass. (Logits, V times as much, are not kept.)
       cache: keys and values so far.
       lengths: [B, K] tokens so far.
       tokens, log_probs, kept_log_mass: [B, K, T]; zero past each length.
@@ -59,7 +62,7 @@ class Generation:
       queue: [B, K, F] tokens to force next; queued: [B, K] how many of them.
     """
 
-    logits: jax.Array
+    chosen: tuple[jax.Array, jax.Array, jax.Array]
     cache: Cache
     lengths: jax.Array
     tokens: jax.Array
@@ -72,38 +75,44 @@ class Generation:
     queued: jax.Array
 
 
-def start(model: Transformer, params, prompts, prompt_lengths, decoding: Decoding) -> Generation:
+def start(
+    model: Transformer, params, prompts, prompt_lengths, keys, decoding: Decoding
+) -> Generation:
     """Reads each prompt once, for all of its samples.
 
     Args:
       prompts: [B, P] right-padded ids.
       prompt_lengths: [B]; 0 marks an empty row, which is done at once.
+      keys: [B, K] random keys of the samples.
     """
     B, K, T = prompts.shape[0], decoding.samples, decoding.max_new_tokens
     logits, cache = prefill(model, params, prompts, jnp.maximum(prompt_lengths, 1), K, T)
-    empty = jnp.broadcast_to((prompt_lengths == 0)[:, None], (B, K))
+    lengths = jnp.zeros((B, K), jnp.int32)
+    begin = len(decoding.begin)
+    queue = jnp.zeros((B, K, max(decoding.forced, begin, 1)), jnp.int32)
     return Generation(
-        logits=jnp.repeat(logits[:, None], K, axis=1),
+        chosen=_choose(jnp.repeat(logits[:, None], K, axis=1), keys, lengths, decoding),
         cache=cache,
-        lengths=jnp.zeros((B, K), jnp.int32),
+        lengths=lengths,
         tokens=jnp.zeros((B, K, T), jnp.int32),
         log_probs=jnp.zeros((B, K, T)),
         kept_log_mass=jnp.zeros((B, K, T)),
         sampled=jnp.zeros((B, K, T), bool),
-        done=empty,
+        done=jnp.broadcast_to((prompt_lengths == 0)[:, None], (B, K)),
         paused=jnp.zeros((B, K), bool),
-        queue=jnp.zeros((B, K, max(decoding.forced, 1)), jnp.int32),
-        queued=jnp.zeros((B, K), jnp.int32),
+        queue=queue.at[..., :begin].set(jnp.asarray(decoding.begin, jnp.int32)),
+        queued=jnp.full((B, K), begin, jnp.int32),
     )
 
 
 def empty(model: Transformer, prompts: int, width: int, decoding: Decoding) -> Generation:
     """A state of B prompts of which none has begun: all done, to be filled by `insert`."""
     shape = jax.eval_shape(
-        lambda params, tokens, lengths: start(model, params, tokens, lengths, decoding),
+        lambda params, tokens, lengths, keys: start(model, params, tokens, lengths, keys, decoding),
         param_shapes(model),
         jax.ShapeDtypeStruct((prompts, width), jnp.int32),
         jax.ShapeDtypeStruct((prompts,), jnp.int32),
+        jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (prompts, decoding.samples))),
     )
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
     return state.replace(done=jnp.ones_like(state.done))
@@ -143,20 +152,11 @@ def run(
         return ~(state.done | state.paused)
 
     def step(state: Generation) -> Generation:
-        B, K, V = state.logits.shape
+        B, K = state.lengths.shape
         goes = active(state)
-        numbers = uniforms(keys.reshape(-1), state.lengths.reshape(-1))
-        chosen = choose(
-            state.logits.reshape(-1, V),
-            numbers,
-            decoding.temperature,
-            decoding.top_k,
-            decoding.top_p,
-        )
-        token, log_prob, kept = (x.reshape(B, K) for x in chosen)
+        token, log_prob, kept = state.chosen
         forced = state.queued > 0
-        if decoding.forced:
-            token = jnp.where(forced, state.queue[..., 0], token)
+        token = jnp.where(forced, state.queue[..., 0], token)
         rows, samples = jnp.arange(B)[:, None], jnp.arange(K)[None, :]
         at = jnp.where(goes, state.lengths, decoding.max_new_tokens)  # out of range: dropped
 
@@ -168,8 +168,9 @@ def run(
         full = lengths >= decoding.max_new_tokens
         waits = jnp.isin(token, jnp.asarray(decoding.pause_tokens, jnp.int32)) & ~forced
         logits, cache = decode_step(model, params, unstacked, token, state.cache)
+        chosen = _choose(logits, keys, lengths, decoding)
         return Generation(
-            logits=jnp.where(goes[..., None], logits, state.logits),
+            chosen=jax.tree.map(lambda new, old: jnp.where(goes, new, old), chosen, state.chosen),
             cache=cache.replace(lengths=lengths),
             lengths=lengths,
             tokens=record(state.tokens, token),
@@ -189,6 +190,19 @@ def run(
             (0, state),
         )[1]
     return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=steps)[0]
+
+
+def _choose(logits, keys, positions, decoding: Decoding):
+    """Tokens, log-probabilities and kept log-mass [B, K] from logits [B, K, V]."""
+    B, K, V = logits.shape
+    chosen = choose(
+        logits.reshape(-1, V),
+        uniforms(keys.reshape(-1), positions.reshape(-1)),
+        decoding.temperature,
+        decoding.top_k,
+        decoding.top_p,
+    )
+    return tuple(x.reshape(B, K) for x in chosen)
 
 
 def _shift(queue):

@@ -256,6 +256,56 @@ def test_what_follows_the_calculator_is_scored_with_it_in_place(
     )
 
 
+def test_a_marker_is_forced_before_every_step(run, policy, texts, trainer_log_probs):
+    samples = run(temperature=0.6, marker="[GOOD]", max_new_tokens=40)
+    assert {text[:6] for row in texts(samples) for text in row} == {"[GOOD]"}
+    steps = 0
+    for (n, k), text in np.ndenumerate(np.array(texts(samples), object)):
+        lines = text.split("\n")
+        steps += len(lines) - 1
+        for line in lines[1:]:
+            assert line.startswith("[GOOD]"[: len(line)])
+        ids = samples.tokens[n, k, : samples.lengths[n, k]]
+        forced = ~samples.sampled[n, k, : samples.lengths[n, k]]
+        assert policy.tokenizer.decode(ids[forced]).count("[GOOD]") >= len(lines) - 1
+        assert "GOOD" not in policy.tokenizer.decode(ids[~forced])
+    assert steps > 1, "no sample came to a second step"
+    assert not samples.log_probs[~samples.sampled].any()
+    expected = trainer_log_probs(policy.prompts(), samples, 0.6)
+    np.testing.assert_allclose(
+        samples.log_probs[samples.sampled], expected[samples.sampled], atol=1e-4
+    )
+
+
+def test_without_a_tokenizer_samples_are_as_long_as_they_may_be(policy):
+    prompts = Prompts(policy.prompts(), np.arange(4))
+    settings = dataclasses.replace(SETTINGS, max_new_tokens=6)
+    found = sample(policy.model, policy.params, prompts, settings, KEY)
+    assert (found.lengths == 6).all() and found.truncated.all()
+    with pytest.raises(ValueError, match="need a tokenizer"):
+        changed = dataclasses.replace(settings, calculator=True)
+        sample(policy.model, policy.params, prompts, changed, KEY)
+
+
+def test_a_key_of_the_old_kind_is_the_same_key(run, policy):
+    prompts, settings = Prompts(policy.prompts(), np.arange(4)), SETTINGS
+    old, new = (
+        sample(policy.model, policy.params, prompts, settings, key, policy.tokenizer)
+        for key in (jax.random.PRNGKey(3), jax.random.key(3))
+    )
+    np.testing.assert_array_equal(old.tokens, new.tokens)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("samples", 0), ("max_new_tokens", 0), ("temperature", -0.5), ("top_k", -1), ("top_p", 0.0),
+     ("top_p", 1.5), ("batch_size", 0), ("buckets", 0)],
+)  # fmt: skip
+def test_settings_out_of_range_are_named_in_one_line(field, value):
+    with pytest.raises(ValueError, match=f"^{field}={value} must be .*$"):
+        SamplingSettings(**{field: value})
+
+
 @pytest.fixture(scope="module")
 def small_room(run, policy, count_calls):
     """Greedy samples with the calculator, cut after its first digit, and what was compiled."""

@@ -33,7 +33,7 @@ def completed(policy, prompts):
     def run(params, early_exit):
         streams = jnp.arange(len(prompts[1]), dtype=jnp.uint32)
         keys = sample_keys(jax.random.key(0), streams, SAMPLES, jnp.uint32(0))
-        state = generate.start(policy.model, params, *prompts, decoding)
+        state = generate.start(policy.model, params, *prompts, keys, decoding)
         state = generate.run(policy.model, params, state, keys, decoding, ROOM, early_exit)
         return {name: getattr(state, name) for name in COMPARED}
 
