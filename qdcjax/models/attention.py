@@ -73,7 +73,7 @@ def causal_attention(
     Returns:
       [B, H, T, d].
     """
-    if jax.default_backend() == "gpu" and query.dtype in FUSED:
+    if jax.default_backend() == "gpu" and _has_kernel(query, segment_ids):
         return fused_attention(query, key, value, segment_ids, window)
     B, H, T, d = query.shape
     KV = key.shape[1]
@@ -86,6 +86,12 @@ def causal_attention(
     rows = jnp.concatenate([visible] * (H // KV), axis=-2)
     mixed = _attention(query.reshape(B, KV, H // KV * T, d) * d**-0.5, key, value, rows)
     return mixed.reshape(B, H, T, d)
+
+
+def _has_kernel(query: Float[Array, "B H T d"], segment_ids: Int[Array, "B T"] | None) -> bool:
+    """Whether cuDNN computes this; its masks want an even length where there is a gradient."""
+    T, d = query.shape[2:]
+    return query.dtype in FUSED and d % 8 == 0 and d <= 128 and (segment_ids is None or T % 2 == 0)
 
 
 def fused_attention(

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from qdcjax.models.attention import rotary_angles
 from qdcjax.models.cache import Cache, LayerCache
 from qdcjax.models.config import REMAT_POLICIES, TransformerConfig
-from qdcjax.models.layers import Block, Projection, by_rows, make_norm
+from qdcjax.models.layers import Block, Projection, by_rows, make_norm, to_logits
 
 UNROLLED = 4  # layers; a scan that is this short costs more than it saves
 
@@ -76,7 +76,9 @@ class Transformer(nn.Module):
                 kernel_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed", None)),
             )
         elif not c.tied:
-            self.head = Projection((c.width,), (c.vocab_size,), ("embed", "vocab"), c.dtype)
+            self.head = Projection(
+                (c.width,), (c.vocab_size,), ("embed", "vocab"), c.dtype, logits=True
+            )
 
     def __call__(self, tokens, segment_ids=None, positions=None):
         """Logits [B, T, V] or scalars [B, T], float32, of right-padded tokens [B, T].
@@ -109,15 +111,9 @@ class Transformer(nn.Module):
         if self.config.output == "scalar":
             return self.score(hidden.astype(jnp.float32))[..., 0]
         if not self.config.tied:
-            return self.head(hidden).astype(jnp.float32)
+            return self.head(hidden)
         flat = hidden.reshape(-1, hidden.shape[-1])
-        logits = jax.lax.dot_general(
-            flat,
-            self.embed.embedding.astype(flat.dtype),
-            (((1,), (1,)), ((), ())),
-            preferred_element_type=jnp.float32,
-        )
-        return logits.reshape(*hidden.shape[:-1], -1)
+        return to_logits(flat, self.embed.embedding, 1).reshape(*hidden.shape[:-1], -1)
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -124,7 +124,7 @@ def _check_axes(boxed, mesh: Mesh, rules: dict[str, str | None]) -> None:
 
 
 def init_on_mesh(model: Transformer, key: jax.Array, mesh: Mesh):
-    """Fresh parameters, each made where it is to lie; the same numbers on any mesh."""
+    """Fresh parameters, each made where it is to lie; up to rounding the same on any mesh."""
     return _init_on_mesh(model, mesh)(key)
 
 

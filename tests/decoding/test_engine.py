@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from qdcjax.decoding import Prompts, Samples, SamplingSettings, generate, sample, stream
+from qdcjax.models.transformer import Transformer
 from qdcjax.training import sharding
 from qdcjax.training.losses import token_log_probs
 
@@ -87,10 +88,30 @@ def test_log_probs_are_the_trainers(run, policy, trainer_log_probs, temperature)
     expected = trainer_log_probs(policy.prompts(), samples, temperature)
     ratios = np.exp(expected - samples.log_probs)
     assert np.abs(ratios - 1).max() < 1e-4
+    np.testing.assert_allclose(samples.log_probs, expected, atol=1e-5)
     assert samples.log_probs[samples.sampled].min() < -0.5, "no token was a surprise"
     assert not samples.kept_log_mass.any()
     at_one = trainer_log_probs(policy.prompts(), samples, 1.0)
     assert temperature == 1.0 or np.abs(at_one - expected).max() > 0.01
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_in_bfloat16_log_probs_are_near_the_trainers(policy, tied):
+    """Old log-probabilities are computed again there; a mean difference of .01 is the most."""
+    config = dataclasses.replace(policy.model.config, dtype="bfloat16", tied=tied)
+    model, params = Transformer(config), dict(policy.params)
+    if not tied:
+        params["head"] = {"kernel": params["embed"]["embedding"].T}
+    prompts = policy.prompts()
+    samples = sample(model, params, Prompts(prompts, np.arange(4)), SETTINGS, KEY, policy.tokenizer)
+    difference = []
+    for n, k in np.ndindex(samples.lengths.shape):
+        first, length = len(prompts[n]), samples.lengths[n, k]
+        row = np.zeros((1, 96), np.int32)
+        row[0, : first + length] = [*prompts[n], *samples.tokens[n, k, :length]]
+        scored = token_log_probs(model, params, row)[0, first - 1 : first - 1 + length]
+        difference += list(np.asarray(scored) - samples.log_probs[n, k, :length])
+    assert len(difference) > 50 and 0 < np.abs(difference).mean() < 0.01
 
 
 def test_with_a_cut_the_full_log_probs_and_the_kept_mass_are_told_apart(

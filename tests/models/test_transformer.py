@@ -1,4 +1,6 @@
 import dataclasses
+import functools
+import re
 
 import chex
 import jax
@@ -9,6 +11,7 @@ import pytest
 from qdcjax.models import attention
 from qdcjax.models.attention import causal_attention, fused_attention, rotary_angles, rotate
 from qdcjax.models.config import TransformerConfig
+from qdcjax.models.layers import to_logits
 from qdcjax.models.transformer import (
     Transformer,
     count_params,
@@ -270,6 +273,57 @@ def test_untied_output_has_its_own_matrix(hidden_and_output, random_params, toke
     hidden, logits = hidden_and_output(model, params, tokens)
     expected = np.asarray(hidden) @ np.asarray(params["head"]["kernel"])
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_logits_and_their_gradient(axis):
+    """The products' own gradient in float32; in bfloat16, no operand of a product is wider."""
+    rng = np.random.default_rng(0)
+    hidden, weights = rng.normal(size=(6, 8)), rng.normal(size=(6, 16))
+    matrix = rng.normal(size=(8, 16) if axis == 0 else (16, 8))
+
+    def loss(product, dtype):
+        def value(hidden, matrix):
+            return jnp.sum(jnp.sin(product(hidden.astype(dtype), matrix)) * weights)
+
+        return jax.value_and_grad(value, argnums=(0, 1))
+
+    def plain(hidden, matrix):
+        return hidden @ (matrix if axis == 0 else matrix.T)
+
+    ours = functools.partial(to_logits, axis=axis)
+    arrays = [jnp.asarray(x, jnp.float32) for x in (hidden, matrix)]
+    expected = loss(plain, "float32")(*arrays)
+    chex.assert_trees_all_close(loss(ours, "float32")(*arrays), expected, atol=1e-5)
+    rough = jax.tree.map(lambda x: x.astype(jnp.float32), loss(ours, "bfloat16")(*arrays))
+    chex.assert_trees_all_close(rough, expected, atol=0.3)
+    program = jax.jit(loss(ours, "bfloat16")).lower(*arrays).as_text()
+    operands = re.findall(r"dot_general.*: \(tensor<\w+x(\w+)>, tensor<\w+x(\w+)>\)", program)
+    assert operands == [("bf16", "bf16")] * 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "packed", "fused"),
+    [
+        ((2, 4, 8, 16), "bfloat16", False, True),
+        ((2, 4, 8, 16), "bfloat16", True, True),
+        ((2, 4, 7, 16), "bfloat16", False, True),
+        ((2, 4, 7, 16), "bfloat16", True, False),
+        ((2, 4, 8, 16), "float32", False, False),
+        ((2, 4, 8, 12), "bfloat16", False, False),
+        ((2, 4, 8, 256), "bfloat16", False, False),
+    ],
+)
+def test_gpus_take_cudnn_s_kernel_where_it_has_one(monkeypatch, shape, dtype, packed, fused):
+    calls = []
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(
+        attention, "fused_attention", lambda query, *_: calls.append(query.shape) or query
+    )
+    query = jnp.zeros(shape, dtype)
+    segments = jnp.zeros((shape[0], shape[2]), jnp.int32) if packed else None
+    assert causal_attention(query, query, query, segments).shape == shape
+    assert len(calls) == fused
 
 
 def test_parameter_shapes_are_those_documented(params):
