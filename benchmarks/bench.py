@@ -35,18 +35,18 @@ SHAPES = {
     ),
     "smollm2": TransformerConfig(
         vocab_size=49_152, layers=30, width=576, heads=9, kv_heads=3, head_width=64,
-        mlp_width=1_536, dtype="bfloat16", logit_chunk=256,
+        mlp_width=1_536, dtype="bfloat16", remat="dots", logit_chunk=256,
     ),
     "llama_1b": TransformerConfig(
         vocab_size=32_000, layers=16, width=2_048, heads=32, kv_heads=8, head_width=64,
-        mlp_width=8_192, tied=False, dtype="bfloat16", logit_chunk=512,
+        mlp_width=8_192, tied=False, dtype="bfloat16", remat="dots", logit_chunk=512,
     ),
 }  # fmt: skip
 
 SHAPE = flags.DEFINE_enum("shape", "student", list(SHAPES), "Shape of the model.")
 LAYERS = flags.DEFINE_integer("layers", None, "Layers, where fewer than the shape's are wanted.")
 DTYPE = flags.DEFINE_string("dtype", None, "Of the arithmetic, where not the shape's.")
-REMAT = flags.DEFINE_string("remat", "none", "What the backward pass recomputes.")
+REMAT = flags.DEFINE_string("remat", None, "What is computed again, where not the shape's.")
 REPEATS = flags.DEFINE_integer("repeats", 9, "Runs of each side; the table tells medians.")
 PEER = flags.DEFINE_bool("peer", True, "Run transformers too, where it is installed.")
 
@@ -70,7 +70,7 @@ def model_and_params() -> tuple[Transformer, dict]:
             shape,
             layers=LAYERS.value or shape.layers,
             dtype=DTYPE.value or shape.dtype,
-            remat=REMAT.value,
+            remat=REMAT.value or shape.remat,
         )
     )
     return model, jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
