@@ -102,3 +102,24 @@ def test_only_an_adapter_is_trained_on_any_mesh(run, start, devices, tmp_path):
     same = jax.tree.map(np.array_equal, trained, jax.device_get(params))
     assert jax.tree.all(jax.tree.map(lambda moved, s: moved != s, lora.trainable(params), same))
     chex.assert_trees_all_close(trained, whole, atol=1e-5)
+
+
+def test_scanned_packed_and_chunked_on_eight_devices_as_on_one(
+    run, random_params, devices, tmp_path
+):
+    """Six layers in one loop, computed again in the backward pass, logits by eights, rows of 64."""
+    model = Transformer(
+        dataclasses.replace(MODEL.config, layers=6, remat="full", logit_chunk=8, width=16)
+    )
+    settings = TrainSettings(3, 8, OptimizerConfig(1e-2, eps=1e-2), pack=64, log_every=1)
+    found = {}
+    for name, shape in {"one": (1, 1, 1), "eight": (2, 2, 2)}.items():
+        mesh = sharding.make_mesh(sharding.MeshConfig(*shape), devices[: np.prod(shape)])
+        params = random_params(model)
+        found[name] = jax.device_get(run(tmp_path / name, settings, model, params, mesh=mesh))
+        records = read_metrics(tmp_path / name / "metrics.jsonl", "student")
+        found[name, "losses"] = [record["loss"] for record in records]
+    np.testing.assert_allclose(found["eight", "losses"], found["one", "losses"], atol=1e-5)
+    chex.assert_trees_all_close(found["eight"], found["one"], atol=1e-5)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), found["one"], random_params(model))
+    assert min(jax.tree.leaves(moved)) > 1e-4
