@@ -15,7 +15,7 @@ STAGES = {
     "evaluate": STUDENT - {"student"},
     "sft": STUDENT,
     "sorm": STUDENT
-    | {"drafts", "verify", "verify_many", "scores"}
+    | {"predictions", "drafts", "verify", "verify_many", "scores"}
     | {f"{kind}-{seed}" for kind in ("orm", "sorm", "unbalanced_sorm") for seed in (0, 1)},
 }
 PNG = b"\x89PNG\r\n\x1a\n"
