@@ -50,6 +50,14 @@ def test_workdir_holds_what_the_contract_names(study):
     assert timings.keys() == STAGES[study]
     assert all(seconds > 0 for seconds in timings.values())
 
+    assert (workdir / "verdicts.json").exists() == ("predictions" in recorded["config"])
+    if "predictions" in recorded["config"]:
+        verdicts, claimed = read(workdir / "verdicts.json"), recorded["config"]["predictions"]
+        assert verdicts.keys() == claimed.keys()
+        for name, found in verdicts.items():
+            assert found["threshold"] == claimed[name]["threshold"]
+            assert found["verdict"] in ("holds", "fails", "undecided")
+
     page = (workdir / "report.html").read_text()
     assert page.rstrip().endswith("</html>")
     assert 'src="http' not in page and 'href="http' not in page, "one self-contained page"
