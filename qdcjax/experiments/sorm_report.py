@@ -72,7 +72,8 @@ def headline(found: Findings) -> list[HeadlineRow]:
         ("answer_accuracy", "accuracy on final answers", ""),
     ]:
         unit, name = "" if "AUROC" in words else "%", stand_in(name, found.exact)
-        note = f"{note}; against sampled labels" if name.startswith(STAND_IN) else note
+        if name.startswith(STAND_IN):
+            note = f"{note}, against sampled labels".removeprefix(", ")
         rows += [
             HeadlineRow(f"{LABELS[kind]}, {words}", found.results[f"{kind}_{name}"], unit, note)
             for kind in ("orm", "sorm")

@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import pytest
 
-from qdcjax.experiments import sorm_findings, sorm_report
+from qdcjax.experiments import evaluate, sorm_findings, sorm_report
 from qdcjax.experiments.sorm_findings import (
     Findings,
     find,
@@ -204,6 +204,23 @@ def found(monkeypatch, exact: bool = True, truth: list = TRUTH, ends: list = END
     )
 
 
+def test_a_depth_of_one_question_has_no_interval(tmp_path):
+    """And the student's accuracies by depth are drawn all the same."""
+    third = Problem("c", "How long?", "5", meta={"depth": 3})
+    greedy = datasets.Dataset.from_dict(
+        {
+            "problem_id": ["a", "b", "c"],
+            **{name: [True, True, False] for name in ("correct", "flexible", "truncated")},
+        }
+    )
+    made = evaluate.accuracies([*QUESTIONS, third], greedy)
+    alone, two = made["greedy_accuracy_depth2"], made["greedy_accuracy_depth3"]
+    assert alone.value == 1 and math.isnan(alone.low) and math.isnan(alone.high)
+    assert (two.low, two.value, two.high) == (0, 0.5, 1)
+    named = {f"{name}_test": value for name, value in made.items()}
+    assert len(sorm_report.student_section(named, tmp_path).figures) == 1
+
+
 def test_values_at_steps_by_hand():
     values = scores()["sorm-0"]
     assert values_at_steps(samples(), values).tolist() == [0.9, 0.9, 0.9, 0.1, 0.9]
@@ -259,8 +276,10 @@ def test_figures_on_sampled_labels_say_so(monkeypatch):
     assert math.isnan(made.results["trained_labels_precision"].value)
     outcomes = {v.prediction.name: v.outcome for v in made.verdicts}
     assert set(outcomes.values()) == {"undecided"}
-    page = sorm_report.headline(made)
-    assert any(row.note.endswith("against sampled labels") for row in page)
+    notes = {row.name: row.note for row in sorm_report.headline(made)}
+    assert notes["ORM, step accuracy"].endswith("each length, against sampled labels")
+    assert notes["SORM, right steps called wrong"] == "against sampled labels"
+    assert notes["SORM, accuracy on final answers"] == ""
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

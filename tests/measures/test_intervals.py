@@ -92,7 +92,7 @@ def test_seed_fixes_the_resamples():
     assert bootstrap(values, clusters) != bootstrap(values, clusters, seed=1)
 
 
-@pytest.mark.parametrize("at_once", [7, 64, 1000])
+@pytest.mark.parametrize("at_once", [7, 10, 1000])
 def test_statistics_get_cluster_multiplicities(monkeypatch, at_once):
     monkeypatch.setattr(intervals, "AT_ONCE", at_once)
     clusters = ["a", "a", "b", "c", "c", "c"]
