@@ -15,7 +15,7 @@ STAGES = {
     "evaluate": STUDENT - {"student"},
     "sft": STUDENT,
     "sorm": STUDENT
-    | {"drafts", "verify", "verify_many", "scores"}
+    | {"predictions", "drafts", "verify", "verify_many", "scores"}
     | {f"{kind}-{seed}" for kind in ("orm", "sorm", "unbalanced_sorm") for seed in (0, 1)},
 }
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -49,6 +49,14 @@ def test_workdir_holds_what_the_contract_names(study):
     timings = read(workdir / "timings.json")
     assert timings.keys() == STAGES[study]
     assert all(seconds > 0 for seconds in timings.values())
+
+    assert (workdir / "verdicts.json").exists() == ("predictions" in recorded["config"])
+    if "predictions" in recorded["config"]:
+        verdicts, claimed = read(workdir / "verdicts.json"), recorded["config"]["predictions"]
+        assert verdicts.keys() == claimed.keys()
+        for name, found in verdicts.items():
+            assert found["threshold"] == claimed[name]["threshold"]
+            assert found["verdict"] in ("holds", "fails", "undecided")
 
     page = (workdir / "report.html").read_text()
     assert page.rstrip().endswith("</html>")

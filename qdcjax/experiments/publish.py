@@ -1,6 +1,7 @@
 """What every study does at its end: summary, times, report; and small shared pieces."""
 
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
@@ -11,11 +12,12 @@ from typing import Any
 import jax
 
 from qdcjax.measures.intervals import Interval
+from qdcjax.measures.predictions import Verdict
 from qdcjax.reporting import figures
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.reporting.page import Plate, Report, RunFacts, Section, write_report
 from qdcjax.training.processes import is_writer
-from qdcjax.workdir import Workdir, read_json
+from qdcjax.workdir import Workdir, read_json, write_json
 
 PACKAGES = ("qdcjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "datasets", "numpy")
 
@@ -65,13 +67,51 @@ def run_facts(workdir: Workdir) -> RunFacts:
 
 
 def publish(
-    workdir: Workdir, report: Callable[[], Report], summary: Mapping[str, float]
+    workdir: Workdir,
+    report: Callable[[], Report],
+    summary: Mapping[str, float],
+    verdicts: Sequence[Verdict] = (),
 ) -> dict[str, float]:
-    """Writes summary, times and report, which it makes with its figures; returns the summary."""
+    """Writes summary, times, verdicts and report, made with its figures; returns the summary."""
     if is_writer():
         workdir.write_summary(summary)
+        if verdicts:
+            write_json(workdir.path / "verdicts.json", verdict_records(verdicts))
         write_report(workdir.path / "report.html", report())
     return dict(summary)
+
+
+def fix_predictions(workdir: Workdir) -> None:
+    """Stage `predictions`: the claims and thresholds, recorded before anything is run.
+
+    A threshold that is edited later stops the run, as any field of a finished stage does.
+    """
+
+    def write(folder: Path) -> None:
+        if is_writer():
+            write_json(folder / "predictions.json", workdir.config["predictions"])
+
+    workdir.stage("predictions", ["predictions"], [], write)
+
+
+def verdict_records(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
+    """Prediction → its claim, the statistic's estimate with its ends, and the verdict.
+
+    A number that the run could not determine is null.
+    """
+    records = {}
+    for verdict in verdicts:
+        prediction, estimate = verdict.prediction, verdict.estimate
+        numbers = {"estimate": estimate.value, "low": estimate.low, "high": estimate.high}
+        records[prediction.name] = {
+            "claim": prediction.claim,
+            "threshold": prediction.threshold,
+            "direction": prediction.direction,
+            **{name: x if math.isfinite(x) else None for name, x in numbers.items()},
+            "method": estimate.method,
+            "verdict": verdict.outcome,
+        }
+    return records
 
 
 def flat(results: Mapping[str, float | Interval]) -> dict[str, float]:

@@ -35,6 +35,7 @@ PART = 1_024  # questions or prefixes a part of a table: what a kill can cost
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """The study from student to report; returns the summary."""
+    publish.fix_predictions(workdir)  # first, so that no run can choose its thresholds afterwards
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
     rewards = from_config.training(config["reward"], "reward", mesh)
@@ -57,16 +58,21 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     questions = evaluate.test_problems(config, task, "test")
     samples = evaluate.solve(config, workdir, student, task, questions, "test", ["student"])
     scores = score_samples(workdir, models, student, questions, samples)
-    truth = samples["truth"]
-    if not any(truth):  # the task cannot check steps: sampled labels stand in
+    truth, exact = samples["truth"], hasattr(task, "step_truth")
+    if not exact and any(samples["steps"]):  # sampled labels stand in
         checked = verify_prefixes(
             config, workdir, student, task, questions, samples, "verify", "verify_test"
         )
         truth = [s.labels for s in labelled_solutions(student, questions, samples, checked)]
-    findings = find(config, questions, samples, truth, scores, verified, many)
+    findings = find(
+        config, questions, samples, truth, scores, verified, many, drafts, solutions, exact
+    )
     findings = Findings(**{**vars(findings), "results": {**results, **findings.results}})
     return publish.publish(
-        workdir, lambda: sorm_report.report(workdir, findings), publish.flat(findings.results)
+        workdir,
+        lambda: sorm_report.report(workdir, findings),
+        publish.flat(findings.results),
+        findings.verdicts,
     )
 
 

@@ -1,19 +1,25 @@
 """The report of the study of stepwise reward models: figures, tables, and a browser."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from qdcjax.experiments import evaluate, publish
-from qdcjax.experiments.sorm_findings import KINDS, Findings, values_at_steps
-from qdcjax.measures.classification import balanced_accuracy, false_negative_rate
-from qdcjax.measures.intervals import Interval
-from qdcjax.reasoning.reward_evaluation import over_seeds
+from qdcjax.experiments.sorm_findings import (
+    KINDS,
+    STAND_IN,
+    Findings,
+    stand_in,
+    values_at_steps,
+)
+from qdcjax.measures.intervals import Interval, over_seeds, resample
+from qdcjax.reasoning.reward_evaluation import LEAST_IN_A_CLASS, mean_in
 from qdcjax.reporting import figures
 from qdcjax.reporting.browser import SolutionBrowser, SolutionView, StepView
-from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section
+from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
 LABELS = {"orm": "ORM", "sorm": "SORM", "unbalanced_sorm": "SORM, unbalanced"}
@@ -23,7 +29,12 @@ DESCRIPTION = (
     "A student policy learns to solve word problems. Its own samples train two reward models: an "
     "outcome reward model (ORM), which learns at every token whether the sample's final answer "
     "was right, and a stepwise one (SORM), which learns at each step whether any completion from "
-    "there can be right. Both are judged on steps that are checked exactly."
+    "there can be right. "
+)
+EXACT = "Both are judged on steps that are checked exactly."
+NOT_EXACT = (
+    "The task cannot check steps exactly: sampled labels, such as the SORM learns from, stand in "
+    "for their truth, so that figures on steps favour the SORM and decide no prediction."
 )
 
 
@@ -32,11 +43,11 @@ def report(workdir: Workdir, found: Findings) -> Report:
     results, folder = found.results, workdir.path / "figures"
     return Report(
         title="Stepwise outcome reward models",
-        description=DESCRIPTION,
+        description=DESCRIPTION + (EXACT if found.exact else NOT_EXACT),
         run=publish.run_facts(workdir),
         headline=[
             *evaluate.headline(workdir.config["evaluation"]["splits"], results),
-            *headline(results),
+            *headline(found),
         ],
         verdicts=found.verdicts,
         sections=[
@@ -51,7 +62,7 @@ def report(workdir: Workdir, found: Findings) -> Report:
     )
 
 
-def headline(results: Mapping[str, float | Interval]) -> list[HeadlineRow]:
+def headline(found: Findings) -> list[HeadlineRow]:
     """The numbers to take away."""
     rows = []
     for name, words, note in [
@@ -60,70 +71,71 @@ def headline(results: Mapping[str, float | Interval]) -> list[HeadlineRow]:
         ("false_negatives", "right steps called wrong", ""),
         ("answer_accuracy", "accuracy on final answers", ""),
     ]:
-        unit = "" if "AUROC" in words else "%"
+        unit, name = "" if "AUROC" in words else "%", stand_in(name, found.exact)
+        if name.startswith(STAND_IN):
+            note = f"{note}, against sampled labels".removeprefix(", ")
         rows += [
-            HeadlineRow(f"{LABELS[kind]}, {words}", results[f"{kind}_{name}"], unit, note)
+            HeadlineRow(f"{LABELS[kind]}, {words}", found.results[f"{kind}_{name}"], unit, note)
             for kind in ("orm", "sorm")
         ]
     return rows
 
 
 def steps_section(workdir: Workdir, found: Findings, folder: Path) -> Section:
-    """Accuracy by prefix length, false negatives by success rate, drift with position."""
-    steps, by_kind = found.steps, step_values(found)
-    threshold = workdir.config["reward"]["threshold"]
-    plates = []
-    lengths = [int(n) for n in np.unique(steps.length) if _both(steps.truth[steps.length == n])]
-    if lengths:
-        plates.append(accuracy_plate(steps, by_kind, lengths, threshold, folder))
-    if steps.truth.any():
-        plates.append(false_negatives_plate(steps, by_kind, threshold, folder))
-    plates.append(drift_plate(steps, by_kind, folder))
-    text = "A step is right when it and all steps before it are valid in the problem's own graph."
+    """Accuracy by prefix length and depth, false negatives by success rate, drift with position."""
+    by_kind, threshold = step_values(found), workdir.config["reward"]["threshold"]
+    plates = [
+        *accuracy_plate(found, "length", found.steps.length, "steps in the prefix", folder),
+        *accuracy_plate(found, "depth", found.steps.depth, "steps that the question needs", folder),
+    ]
+    if found.steps.truth.any():
+        plates.append(false_negatives_plate(found, by_kind, threshold, folder))
+    plates.append(drift_plate(found, by_kind, folder))
+    text = (
+        "A step is right when it and all steps before it are valid in the problem's own graph."
+        if found.exact
+        else "The task cannot check steps. A step counts as right here when its sampled label is "
+        "1: some completion from there, or from a later step, was right."
+    )
+    text += (
+        " Intervals join Student's t over seeds and a bootstrap over the questions, which all "
+        "seeds share."
+    )
     return Section("Steps", text, plates)
 
 
-def accuracy_plate(steps, by_kind, lengths: Sequence[int], threshold: float, folder) -> Plate:
-    """Balanced step accuracy at each prefix length that has right and wrong steps."""
-    bars = {
-        LABELS[kind]: [
-            in_rows(
-                values,
-                steps.length == n,
-                lambda truth, value: balanced_accuracy(truth, value, threshold),
-                steps.truth,
-            )
-            for n in lengths
-        ]
-        for kind, values in by_kind.items()
-    }
+def accuracy_plate(
+    found: Findings, group: str, of_step: np.ndarray, words: str, folder: Path
+) -> list[Plate]:
+    """Balanced step accuracy by prefix length or by depth; none without a group that counts."""
+    stem = stand_in(f"step_accuracy_{group}", found.exact)
+    pattern = re.compile(rf"{KINDS[0]}_{stem}(\d+)")
+    groups = sorted(int(match[1]) for match in map(pattern.fullmatch, found.results) if match)
+    if not groups:
+        return []
     figure = figures.grouped_bars(
-        [str(n) for n in lengths],
-        bars,
-        "steps in the prefix",
+        [str(n) for n in groups],
+        {LABELS[kind]: [found.results[f"{kind}_{stem}{n}"] for n in groups] for kind in KINDS},
+        words,
         "balanced step accuracy",
-        [int((steps.length == n).sum()) for n in lengths],
+        [int((of_step == n).sum()) for n in groups],
         chance=0.5,
     )
-    caption = "Step accuracy at each prefix length; intervals are Student's t over seeds."
-    return Plate(figures.save(figure, folder / "steps_by_length.png"), caption)
+    path = figures.save(figure, folder / f"steps_by_{group}.png")
+    least = f"at least {LEAST_IN_A_CLASS} right and {LEAST_IN_A_CLASS} wrong ones"
+    return [Plate(path, f"Step accuracy by {words}, where there are {least}.")]
 
 
-def false_negatives_plate(steps, by_kind, threshold: float, folder) -> Plate:
+def false_negatives_plate(found: Findings, by_kind, threshold: float, folder: Path) -> Plate:
     """Right steps called wrong, by the success rate of the question's other samples."""
-    bins = {}
+    steps, bins = found.steps, {}
     for low, high in itertools.pairwise((0.0, 0.2, 0.4, 0.6, 0.8, 1.01)):
         rows = (steps.truth == 1) & (steps.success >= low) & (steps.success < high)
         if rows.any():
             bins[f"{low:.0%}–{min(high, 1):.0%}"] = rows
     bars = {
         LABELS[kind]: [
-            in_rows(
-                by_kind[kind],
-                rows,
-                lambda truth, value: false_negative_rate(truth, value >= threshold),
-                steps.truth,
-            )
+            mean_over_seeds(found, rows, [values < threshold for values in by_kind[kind]])
             for rows in bins.values()
         ]
         for kind in ("orm", "sorm")
@@ -139,21 +151,20 @@ def false_negatives_plate(steps, by_kind, threshold: float, folder) -> Plate:
     return Plate(figures.save(figure, folder / "false_negatives.png"), caption)
 
 
-def drift_plate(steps, by_kind, folder) -> Plate:
+def drift_plate(found: Findings, by_kind, folder: Path) -> Plate:
     """Mean value at each position, beside the share of right steps there."""
+    steps = found.steps
     positions = [int(n) for n in np.unique(steps.length)]
     lines = {
         LABELS[kind]: figures.series_of_intervals(
-            positions,
-            [
-                in_rows(values, steps.length == n, lambda _, value: value.mean(), steps.truth)
-                for n in positions
-            ],
+            positions, [mean_over_seeds(found, steps.length == n, values) for n in positions]
         )
         for kind, values in by_kind.items()
     }
     truth = [float(steps.truth[steps.length == n].mean()) for n in positions]
-    lines["truth"] = figures.Series(positions, truth, reference=True)
+    lines["truth" if found.exact else "sampled labels"] = figures.Series(
+        positions, truth, reference=True
+    )
     figure = figures.lines({"mean value": lines}, "position of the step", percent=True)
     caption = "Mean value at each position, beside the share of steps that are right there."
     return Plate(figures.save(figure, folder / "drift.png"), caption)
@@ -182,9 +193,23 @@ def labels_section(found: Findings, folder: Path) -> Section:
     path = figures.save(figure, folder / "labels.png")
     text = (
         "A prefix is labelled right when any of K completions is. Consistent ones use the last "
-        "step's result again; the others do not count."
+        "step's result again; the others do not count. The SORM learns from labels with one try "
+        "more, the draft's own rest, that are propagated: what leads to a right step is right."
     )
-    return Section("Labels", text, [Plate(path, "Labels against the exact truth.")])
+    trained = Table(
+        ["labels that the SORM learns from", "figure"],
+        [
+            [words, found.results[f"trained_labels_{name}"]]
+            for name, words in (
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("accuracy", "balanced accuracy"),
+            )
+        ],
+        "Training labels against the exact truth, with bootstrap intervals over questions.",
+        ["", "%"],
+    )
+    return Section("Labels", text, [Plate(path, "Labels against the exact truth.")], [trained])
 
 
 def calibration_section(found: Findings, folder: Path) -> Section:
@@ -289,9 +314,14 @@ def step_values(found: Findings) -> dict[str, list[np.ndarray]]:
     return values
 
 
-def in_rows(values: Sequence[np.ndarray], rows: np.ndarray, statistic, truth) -> Interval:
-    """Student's t interval over seeds of a statistic of (truth, values) in some rows."""
-    return over_seeds([statistic(truth[rows], seed[rows]) for seed in values])
+def mean_over_seeds(found: Findings, rows: np.ndarray, values: Sequence[np.ndarray]) -> Interval:
+    """The mean over seeds and some rows (bool [U]) of values, [U] a seed."""
+    asked = found.steps.asked
+    means = [
+        resample(lambda w, seed=seed: {"mean": mean_in(rows, seed, w[:, asked])}, found.drawn)
+        for seed in values
+    ]
+    return over_seeds([mean["mean"] for mean in means], len(found.questions))
 
 
 def _both(truth: np.ndarray) -> bool:

@@ -1,8 +1,9 @@
 """Binary classification: accuracies balanced by class and by group, AUROC, calibration.
 
 Labels are 0/1 (or booleans) [n], scores [n] are higher for 1, and a score at or above the
-threshold predicts 1. Weights [n] count a row that often (default 1), so that a bootstrap passes
-its multiplicities. A measure that needs a class which no weighted row has is NaN.
+threshold predicts 1. Weights [n] count a row that often (default 1); weights [R, n], such as the
+multiplicities of R bootstrap resamples, give R figures at once. A measure that needs a class which
+no weighted row has is NaN.
 """
 
 import dataclasses
@@ -17,14 +18,14 @@ def balanced_accuracy(
     scores: ArrayLike,
     threshold: float = 0.5,
     weights: ArrayLike | None = None,
-) -> float:
+) -> np.ndarray:
     """The mean of sensitivity and specificity: (P(ŷ=1 | y=1) + P(ŷ=0 | y=0)) / 2.
 
     Raises:
       ValueError: lengths differ, a label is not 0 or 1, or a score is NaN.
     """
     y, s, w = _rows(labels, scores, weights)
-    return (_share(s >= threshold, w * y) + _share(s < threshold, w * ~y)) / 2
+    return (_share(y, s >= threshold, w) + _share(~y, s < threshold, w)) / 2
 
 
 def balanced_accuracy_by_group(
@@ -32,9 +33,9 @@ def balanced_accuracy_by_group(
     scores: ArrayLike,
     groups: ArrayLike,
     threshold: float = 0.5,
-    min_count: float = 1,
+    min_count: int = 1,
     weights: ArrayLike | None = None,
-) -> tuple[float, dict]:
+) -> tuple[np.ndarray, dict]:
     """Balanced accuracy within each group, for example each prefix length, and their mean.
 
     Args:
@@ -42,11 +43,13 @@ def balanced_accuracy_by_group(
       scores: [n].
       groups: [n] the group of each row.
       threshold: one for all groups.
-      min_count: a group counts when each class has at least this weight in it.
-      weights: [n].
+      min_count: a group counts when each class has at least so many rows in it, whatever their
+        weights, so that resamples keep to the same groups.
+      weights: [n] or [R, n].
 
     Returns:
-      The plain mean over the groups that count (NaN without one), and group → its own figure.
+      The plain mean over the groups that count (NaN without one, or where one of them lacks a
+      class by its weights), and group → its own figure.
 
     Raises:
       ValueError: as `balanced_accuracy` does.
@@ -61,35 +64,38 @@ def balanced_accuracy_by_group(
     )
 
 
-def auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
+def auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
     """The area under the ROC curve, exact: P(s⁺ > s⁻) + P(s⁺ = s⁻) / 2 for a random pair.
 
     Raises:
       ValueError: as `balanced_accuracy` does.
     """
     y, s, w = _rows(labels, scores, weights)
-    _, level = np.unique(s, return_inverse=True)
-    positive = np.bincount(level, weights=w * y)
-    negative = np.bincount(level, weights=w * ~y)
-    below = np.cumsum(negative) - negative
-    pairs = positive.sum() * negative.sum()
-    return float(positive @ (below + negative / 2) / pairs) if pairs > 0 else float("nan")
+    order = np.flatnonzero(~y)[np.argsort(s[~y])]
+    positive, negative = w[..., y], w[..., order]
+    # Entry i is the weight of the i lowest negatives.
+    below = np.zeros((*w.shape[:-1], len(order) + 1))
+    np.cumsum(negative, axis=-1, out=below[..., 1:])
+    won, not_lost = (np.searchsorted(s[order], s[y], side) for side in ("left", "right"))
+    pairs = positive.sum(axis=-1) * negative.sum(axis=-1)
+    points = np.einsum("...p,...p->...", positive, below[..., won] + below[..., not_lost])
+    return ratio(points / 2, pairs)
 
 
 def auroc_by_group(
     labels: ArrayLike,
     scores: ArrayLike,
     groups: ArrayLike,
-    min_count: float = 1,
+    min_count: int = 1,
     weights: ArrayLike | None = None,
-) -> tuple[float, dict]:
+) -> tuple[np.ndarray, dict]:
     """AUROC within each group and their mean; arguments as in `balanced_accuracy_by_group`."""
     return _by_group(auroc, labels, scores, groups, min_count, weights)
 
 
 def precision_recall(
     labels: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
-) -> tuple[float, float]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Precision P(y=1 | ŷ=1) and recall P(ŷ=1 | y=1) of 0/1 predictions.
 
     Raises:
@@ -97,41 +103,14 @@ def precision_recall(
     """
     y, prediction, w = _rows(labels, predicted, weights)
     positive = _binary("predicted", prediction)
-    return _share(y, w * positive), _share(positive, w * y)
+    return _share(positive, y, w), _share(y, positive, w)
 
 
 def false_negative_rate(
     labels: ArrayLike, predicted: ArrayLike, weights: ArrayLike | None = None
-) -> float:
+) -> np.ndarray:
     """P(ŷ=0 | y=1) = 1 − recall; raises as `precision_recall` does."""
     return 1 - precision_recall(labels, predicted, weights)[1]
-
-
-def best_threshold(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """The threshold of the greatest balanced accuracy, midway between two neighbouring scores.
-
-    The lowest of equally good ones; the score itself when all scores are the same. Fit it on
-    other questions than those that it is judged by.
-
-    Raises:
-      ValueError: as `balanced_accuracy` does, or a class is missing.
-    """
-    y, s, w = _rows(labels, scores, weights)
-    levels, level = np.unique(s, return_inverse=True)
-    positive = np.bincount(level, weights=w * y)
-    negative = np.bincount(level, weights=w * ~y)
-    if not (positive.sum() > 0 and negative.sum() > 0):
-        raise ValueError("labels hold one class only: a threshold needs both 0 and 1")
-    if len(levels) == 1:
-        return float(levels[0])
-    # Cut i predicts 1 from level i + 1 on.
-    sensitivity = 1 - np.cumsum(positive)[:-1] / positive.sum()
-    specificity = np.cumsum(negative)[:-1] / negative.sum()
-    cut = int(np.argmax(sensitivity + specificity))
-    low, high = levels[cut], levels[cut + 1]
-    middle = low / 2 + high / 2
-    # Between neighbouring floats the midpoint may round down onto the lower one.
-    return float(middle if middle > low else high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +118,9 @@ class Calibration:
     """Predicted probabilities against frequencies, by bin of equal width over [0, 1].
 
     Attributes:
-      mean_probability: [bins] mean prediction, NaN in an empty bin.
-      frequency: [bins] share of ones, NaN in an empty bin.
-      count: [bins] weight of the rows.
+      mean_probability: [..., bins] mean prediction, NaN in an empty bin.
+      frequency: [..., bins] share of ones, NaN in an empty bin.
+      count: [..., bins] weight of the rows.
     """
 
     mean_probability: np.ndarray
@@ -170,11 +149,11 @@ def calibration(
         raise ValueError(f"probabilities[{outside[0]}] must lie in [0, 1]: {p[outside[0]]}")
     edges = np.arange(1, bins) / bins
     index = np.searchsorted(edges, p, side="right")
-    count = np.bincount(index, weights=w, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, weights=w * p, minlength=bins) / count
-        frequency = np.bincount(index, weights=w * y, minlength=bins) / count
-    return Calibration(mean, frequency, count)
+    inside = np.arange(bins) == index[:, None]
+    count = w @ inside.astype(float)
+    return Calibration(
+        ratio(w @ (inside * p[:, None]), count), ratio(w @ (inside * y[:, None]), count), count
+    )
 
 
 def expected_calibration_error(
@@ -182,43 +161,50 @@ def expected_calibration_error(
     probabilities: ArrayLike,
     bins: int = 10,
     weights: ArrayLike | None = None,
-) -> float:
+) -> np.ndarray:
     """Σ_bins (count / n) · |frequency − mean probability| (Naeini et al. 2015, section 2).
 
     Raises:
       ValueError: as `calibration` does.
     """
     table = calibration(labels, probabilities, bins, weights)
-    total = table.count.sum()
     gap = np.abs(table.frequency - table.mean_probability)
-    return float(np.nansum(table.count * gap) / total) if total > 0 else float("nan")
+    return ratio(np.nansum(table.count * gap, axis=-1), table.count.sum(axis=-1))
+
+
+def ratio(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
+    """part / whole, and NaN where the whole is 0."""
+    part, whole = np.asarray(part, float), np.asarray(whole, float)
+    nothing = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    return np.divide(part, whole, out=nothing, where=whole > 0)[()]
 
 
 def _by_group(
-    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     labels: ArrayLike,
     scores: ArrayLike,
     groups: ArrayLike,
-    min_count: float,
+    min_count: int,
     weights: ArrayLike | None,
-) -> tuple[float, dict]:
+) -> tuple[np.ndarray, dict]:
     y, s, w = _rows(labels, scores, weights)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     if group.shape != y.shape:
         raise ValueError(f"labels and groups must have one length: {len(y)} and {group.size}")
-    positive = np.bincount(group, weights=w * y, minlength=len(names))
-    negative = np.bincount(group, weights=w * ~y, minlength=len(names))
-    counts = (positive >= min_count) & (negative >= min_count) & (positive * negative > 0)
+    positive = np.bincount(group[y], minlength=len(names))
+    negative = np.bincount(group[~y], minlength=len(names))
     figures = {}
-    for index in np.flatnonzero(counts):
+    for index in np.flatnonzero(np.minimum(positive, negative) >= max(min_count, 1)):
         rows = group == index
-        figures[names[index].item()] = measure(y[rows], s[rows], w[rows])
-    return float(np.mean(list(figures.values()))) if figures else float("nan"), figures
+        figures[names[index].item()] = measure(y[rows], s[rows], w[..., rows])
+    none = np.full(w.shape[:-1], np.nan)[()]
+    return np.mean(list(figures.values()), axis=0) if figures else none, figures
 
 
-def _share(event: np.ndarray, weights: np.ndarray) -> float:
-    total = weights.sum()
-    return float(weights @ event / total) if total > 0 else float("nan")
+def _share(among: np.ndarray, event: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """P(event | among) by weight: rows [n] and weights [..., n] → [...]."""
+    part, whole = (weights @ rows.astype(float) for rows in (among & event, among))
+    return ratio(part, whole)
 
 
 def _binary(name: str, values: np.ndarray) -> np.ndarray:
@@ -231,16 +217,17 @@ def _binary(name: str, values: np.ndarray) -> np.ndarray:
 def _rows(
     labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Checked labels (bool), scores (float) and weights (float), each [n]."""
+    """Checked labels (bool) and scores (float), each [n], and weights (float) [..., n]."""
     y, s = np.asarray(labels), np.asarray(scores, dtype=float)
     w = np.ones(y.shape) if weights is None else np.asarray(weights, dtype=float)
-    if y.ndim != 1 or y.shape != s.shape or y.shape != w.shape:
+    if y.ndim != 1 or y.shape != s.shape or y.shape != w.shape[-1:]:
         raise ValueError(
             f"labels, scores and weights must be lists of one length: {y.shape}, {s.shape}, "
             f"{w.shape}"
         )
     if np.isnan(s).any():
         raise ValueError(f"scores[{int(np.argmax(np.isnan(s)))}] is NaN: it has no rank")
-    if not (w >= 0).all():
-        raise ValueError(f"weights[{int(np.argmin(w >= 0))}] must be at least 0")
+    if w.size and not w.min() >= 0:
+        bad = np.argwhere(~(w >= 0))[0]
+        raise ValueError(f"weights[{', '.join(map(str, bad))}] must be at least 0")
     return _binary("labels", y), s, w

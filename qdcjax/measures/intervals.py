@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
+
+AT_ONCE = 64  # resamples whose weights are held at the same time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Interval:
 
     Attributes:
       value: the estimate.
-      low: lower end, at most `value`.
-      high: upper end, at least `value`.
+      low: lower end, at most `value`; NaN where there is no interval.
+      high: upper end, at least `value`; NaN likewise.
       method: how the ends were found, e.g. `95 % t over 3 seeds`.
     """
 
@@ -46,76 +48,104 @@ def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, f"{_percent(confidence)} t over {n} seeds")
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """A binomial frequency p = successes / n with Wilson's score interval (Wilson 1927).
+def draws(clusters: int, resamples: int = 2000, seed: int = 0) -> np.ndarray:
+    """How often each of C clusters counts: [1 + resamples, C], each once in row 0.
 
-        (p + z²/2n ± z √(p (1 − p) / n + z²/4n²)) / (1 + z²/n)
+    In every other row C clusters are drawn with replacement. One cluster gives no other row, for
+    its resamples would all be itself.
+
+    Args:
+      clusters: C.
+      resamples: how many are drawn.
+      seed: the same seed gives the same resamples, whatever is computed from them.
 
     Raises:
-      ValueError: not 0 ≤ successes ≤ n, n = 0, or a bad confidence.
+      ValueError: no resample.
     """
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"successes must lie in 0 … n with n ≥ 1: {successes} of {n}")
-    z = float(scipy.stats.norm.ppf(_upper(confidence)))
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    # At p = 0 and 1 an end is p itself, up to rounding.
-    low, high = min(p, centre - half), max(p, centre + half)
-    return Interval(p, max(0.0, low), min(1.0, high), f"{_percent(confidence)} Wilson of {n}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1: {resamples}")
+    estimate = np.ones((1, clusters))
+    if clusters < 2:
+        return estimate
+    drawn = np.random.default_rng(seed).integers(clusters, size=(resamples, clusters))
+    flat = drawn + clusters * np.arange(resamples)[:, None]
+    counts = np.bincount(flat.ravel(), minlength=resamples * clusters)
+    return np.concatenate([estimate, counts.reshape(resamples, clusters).astype(float)])
 
 
-def bootstrap_statistic(
-    statistic: Callable[[np.ndarray], float],
+def resample(
+    statistics: Callable[[np.ndarray], Mapping[str, np.ndarray]], drawn: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Statistics on every draw: name → [1 + resamples], the estimate first.
+
+    What is computed from the same draws is paired: a difference of two methods' arrays is the
+    difference on each resample.
+
+    Args:
+      statistics: maps weights [R, C] of the clusters to name → [R] numbers. Rows of a cluster
+        share its weight, so they stay together.
+      drawn: [1 + resamples, C] as `draws` gives them; passed on in parts, to bound memory.
+    """
+    parts = [statistics(drawn[at : at + AT_ONCE]) for at in range(0, len(drawn), AT_ONCE)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def percentiles(values: np.ndarray, clusters: int, confidence: float = 0.95) -> Interval:
+    """The estimate values[0] and the percentiles of its resamples, moved outward to hold it.
+
+    Resamples on which the statistic is undefined (NaN, for example AUROC without a negative) are
+    left out, and the method says how many. The ends are NaN where none is left.
+
+    Args:
+      values: [1 + resamples] of one statistic, as `resample` gives them.
+      clusters: how many were drawn from.
+      confidence: the share of resamples between the ends, in (0, 1).
+
+    Raises:
+      ValueError: a bad confidence.
+    """
+    upper = _upper(confidence)
+    value, resampled = float(values[0]), values[1:]
+    defined = resampled[~np.isnan(resampled)]
+    if math.isnan(value):
+        return Interval(value, math.nan, math.nan, "undefined")
+    if clusters < 2:
+        return Interval(value, math.nan, math.nan, f"{clusters} cluster, no interval")
+    if not len(defined):
+        return Interval(value, math.nan, math.nan, f"undefined on {len(resampled):,} resamples")
+    low, high = np.quantile(defined, [1 - upper, upper])
+    method = (
+        f"{_percent(confidence)} bootstrap over {clusters:,} clusters, {len(resampled):,} resamples"
+    )
+    if len(defined) < len(resampled):
+        method += f" ({len(resampled) - len(defined):,} undefined)"
+    return Interval(value, min(value, float(low)), max(value, float(high)), method)
+
+
+def bootstrap_statistics(
+    statistics: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     clusters: ArrayLike,
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> Interval:
-    """A statistic of n rows with its percentile interval, whole clusters being resampled.
-
-    With C clusters, a resample draws C of them with replacement; a row's weight is how often its
-    cluster was drawn. So rows of one question stay together, and a row costs no copy.
+) -> dict[str, Interval]:
+    """Statistics of n rows with their percentile intervals, whole clusters being resampled.
 
     Args:
-      statistic: maps weights [n] (integers ≥ 0, as floats; all 1 for the estimate) to a number.
-        NaN says that it is undefined there (for example AUROC without a negative): such
-        resamples are left out and the method names how many.
+      statistics: maps weights [R, n] of the rows to name → [R] numbers; NaN says that one is
+        undefined there (see `percentiles`).
       clusters: [n] the cluster of each row, for example the id of its question.
       confidence: the share of resamples between the ends, in (0, 1).
       resamples: how many are drawn.
-      seed: the same seed gives the same resamples, whatever the statistic.
-
-    Returns:
-      The estimate, and the percentiles moved outward to it if it lies beyond them.
+      seed: of the resamples.
 
     Raises:
-      ValueError: fewer than two clusters, no resample, a bad confidence, or a statistic that is
-        undefined on the rows themselves or on every resample.
+      ValueError: no resample, or a bad confidence.
     """
-    labels, cluster_of_row = np.unique(np.asarray(clusters), return_inverse=True)
-    count = len(labels)
-    if count < 2:
-        raise ValueError(f"clusters: {count} cluster gives no interval, at least 2 are needed")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1: {resamples}")
-    upper = _upper(confidence)
-    value = float(statistic(np.ones(len(cluster_of_row))))
-    if math.isnan(value):
-        raise ValueError("statistic is undefined (NaN) on the rows themselves")
-    rng = np.random.default_rng(seed)
-    values = np.empty(resamples)
-    for r in range(resamples):
-        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
-        values[r] = statistic(drawn.astype(float)[cluster_of_row])
-    defined = values[~np.isnan(values)]
-    if not len(defined):
-        raise ValueError(f"statistic is undefined (NaN) on all {resamples} resamples")
-    low, high = np.quantile(defined, [1 - upper, upper])
-    method = f"{_percent(confidence)} bootstrap over {count:,} clusters, {resamples:,} resamples"
-    if len(defined) < resamples:
-        method += f" ({resamples - len(defined):,} undefined)"
-    return Interval(value, min(value, float(low)), max(value, float(high)), method)
+    labels, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    drawn = draws(len(labels), resamples, seed)
+    values = resample(lambda weights: statistics(weights[:, cluster]), drawn)
+    return {name: percentiles(value, len(labels), confidence) for name, value in values.items()}
 
 
 def bootstrap(
@@ -125,48 +155,59 @@ def bootstrap(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The mean of n values, Σ w x / Σ w, with the interval of `bootstrap_statistic`.
+    """The mean of n values, Σ w x / Σ w, with the interval of `bootstrap_statistics`.
 
     Args:
-      values: [n] finite numbers.
+      values: [n] finite numbers, at least one.
       clusters: [n] the cluster of each.
-      confidence: see `bootstrap_statistic`, as for the rest.
+      confidence: see `bootstrap_statistics`, as for the rest.
       resamples: how many are drawn.
       seed: of the resamples.
 
     Raises:
-      ValueError: as `bootstrap_statistic` does; a value that is not finite; lengths differ.
+      ValueError: as `bootstrap_statistics` does; a value that is not finite; no value; lengths
+        differ.
     """
     x = _finite("values", values)
-    _same_length("values", x, "clusters", np.asarray(clusters))
-    return bootstrap_statistic(lambda w: w @ x / w.sum(), clusters, confidence, resamples, seed)
+    labels, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(x) != len(cluster):
+        raise ValueError(f"values and clusters must have one length: {len(x)} and {len(cluster)}")
+    if not len(x):
+        raise ValueError("values is empty: there is no mean")
+    totals, counts = np.bincount(cluster, weights=x), np.bincount(cluster)
+    drawn = draws(len(labels), resamples, seed)
+    return percentiles(drawn @ totals / (drawn @ counts), len(labels), confidence)
 
 
-def paired_bootstrap(
-    a: ArrayLike,
-    b: ArrayLike,
-    clusters: ArrayLike,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """The difference of means, mean(a) − mean(b), over the same units, each resample in both.
+def over_seeds(values: ArrayLike, clusters: int, confidence: float = 0.95) -> Interval:
+    """The mean over S seeds, with both sources of error: the seeds and the clusters they share.
+
+    Seeds err by Student's t, half-width t; the clusters by the percentiles of the seeds' mean on
+    each resample. The two are independent, so each end is √(t² + b²) away from the mean, where b
+    is the distance of the bootstrap's own end. One seed has the bootstrap's ends alone.
 
     Args:
-      a: [n] the first method's figure on each unit.
-      b: [n] the second's on the same units in the same order.
-      clusters: [n] the cluster of each unit.
-      confidence: see `bootstrap_statistic`, as for the rest.
-      resamples: how many are drawn.
-      seed: of the resamples.
+      values: [S, 1 + resamples] a statistic on the same draws for each seed, the estimate first.
+      clusters: how many were drawn from.
+      confidence: of each source and so of both, in (0, 1).
 
     Raises:
-      ValueError: as `bootstrap` does; a and b differ in length.
+      ValueError: a bad confidence.
     """
-    first, second = _finite("a", a), _finite("b", b)
-    _same_length("a", first, "b", second)
-    interval = bootstrap(first - second, clusters, confidence, resamples, seed)
-    return dataclasses.replace(interval, method=f"paired {interval.method}")
+    x = np.asarray(values, dtype=float)
+    sampled = percentiles(x.mean(axis=0), clusters, confidence)
+    if len(x) == 1:
+        return dataclasses.replace(sampled, method=f"{sampled.method}, one seed")
+    if math.isnan(sampled.value):
+        return sampled
+    seeds = students_t(x[:, 0], confidence)
+    half = seeds.high - seeds.value
+    return Interval(
+        sampled.value,
+        sampled.value - math.hypot(half, sampled.value - sampled.low),
+        sampled.value + math.hypot(half, sampled.high - sampled.value),
+        f"{seeds.method} and {sampled.method}, in quadrature",
+    )
 
 
 def _finite(name: str, values: ArrayLike) -> np.ndarray:
@@ -177,11 +218,6 @@ def _finite(name: str, values: ArrayLike) -> np.ndarray:
     if len(bad):
         raise ValueError(f"{name}[{bad[0]}] must be finite: {x[bad[0]]}")
     return x
-
-
-def _same_length(name: str, x: np.ndarray, other: str, y: np.ndarray) -> None:
-    if len(x) != len(y):
-        raise ValueError(f"{name} and {other} must have one length: {len(x)} and {len(y)}")
 
 
 def _upper(confidence: float) -> float:

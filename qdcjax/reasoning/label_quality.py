@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from qdcjax.measures.classification import ratio
+
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
@@ -37,28 +39,48 @@ def positives_at(verified: Verified, k: int, filtered: bool = True) -> tuple[np.
 
 def quality(
     truth: np.ndarray, positives: np.ndarray, groups: int, weights: np.ndarray
-) -> dict[str, float]:
+) -> dict[str, np.ndarray]:
     """Precision, recall and balanced accuracy of labels against the truth; NaN where undefined.
 
     Args:
-      truth: [U].
+      truth: [U] 0 or 1.
       positives: [U] labels that are 1, of `groups` a prefix.
       groups: labels a prefix.
-      weights: [U] of the prefixes.
+      weights: [U] of the prefixes, or [R, U] of R resamples, which give R figures.
     """
-    right, wrong = weights * truth, weights * (1 - truth)
-    true_positives, false_positives = right @ positives, wrong @ positives
-    recall = _share(true_positives, groups * right.sum())
-    specificity = 1 - _share(false_positives, groups * wrong.sum())
+    true_positives = weights @ (truth * positives)
+    false_positives = weights @ ((1 - truth) * positives)
+    recall = ratio(true_positives, groups * (weights @ truth))
+    specificity = 1 - ratio(false_positives, groups * (weights @ (1 - truth)))
     return {
-        "precision": _share(true_positives, true_positives + false_positives),
+        "precision": ratio(true_positives, true_positives + false_positives),
         "recall": recall,
         "accuracy": (recall + specificity) / 2,
     }
 
 
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")
+def from_labels(
+    problems: Sequence[str], labels: Sequence[Sequence[int]], truths: Sequence[Sequence[bool]]
+) -> Verified:
+    """The labels of N solutions' steps as prefixes with one completion each, K = 1.
+
+    Args:
+      problems: N ids.
+      labels: of each solution's steps.
+      truths: of the same steps, or nothing for a solution whose steps cannot be checked.
+    """
+    rows = [
+        (problem, label, valid)
+        for problem, given, truth in zip(problems, labels, truths, strict=True)
+        for label, valid in (zip(given, truth, strict=True) if truth else ())
+    ]
+    correct = np.asarray([[label] for _, label, _ in rows], bool).reshape(-1, 1)
+    return Verified(
+        problem=np.asarray([problem for problem, _, _ in rows]),
+        correct=correct,
+        consistent=np.ones_like(correct),
+        truth=np.asarray([valid for _, _, valid in rows], int),
+    )
 
 
 def from_columns(table: Mapping[str, Sequence]) -> Verified:

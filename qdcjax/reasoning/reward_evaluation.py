@@ -3,6 +3,9 @@
 A unit is one step of one solution. Accuracy of steps is balanced per prefix length: at each
 length the mean of the true positive and true negative rates, then the mean over lengths, so that
 neither position nor base rate earns anything.
+
+Every figure takes the weights of R resamples of the questions and gives R numbers, NaN where it is
+undefined.
 """
 
 import dataclasses
@@ -17,10 +20,10 @@ from qdcjax.measures.classification import (
     balanced_accuracy_by_group,
     expected_calibration_error,
     false_negative_rate,
+    ratio,
 )
-from qdcjax.measures.intervals import Interval, students_t
 
-LEAST_IN_A_CLASS = 10  # a prefix length with fewer right or wrong steps is left out
+LEAST_IN_A_CLASS = 10  # a prefix length or depth with fewer right or wrong steps is left out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Units:
       success: [U] share of right answers among the other samples of the same question.
       last: [U] whether it is the solution's last step.
       correct: [N] whether the answer is right.
+      question: [N] row of the solution's question.
     """
 
     solution: np.ndarray
@@ -44,6 +48,12 @@ class Units:
     success: np.ndarray
     last: np.ndarray
     correct: np.ndarray
+    question: np.ndarray
+
+    @property
+    def asked(self) -> np.ndarray:
+        """[U] row of the step's question."""
+        return self.question[self.solution]
 
 
 def units(
@@ -59,6 +69,7 @@ def units(
     counts = np.asarray([len(truth) for truth in truths])
     solution = np.repeat(np.arange(len(truths)), counts)
     length = np.concatenate([np.arange(1, count + 1) for count in counts]).astype(int)
+    question = np.arange(len(truths)) // samples
     return Units(
         solution=solution,
         length=length,
@@ -67,30 +78,52 @@ def units(
         success=others[solution],
         last=length == counts[solution],
         correct=correct,
+        question=question,
     )
 
 
-def step_figures(steps: Units, scores: np.ndarray, threshold: float) -> dict[str, float]:
-    """One model's figures on steps, from its values [U] in [0, 1]."""
-    predicted = scores >= threshold
+def step_figures(
+    steps: Units, scores: np.ndarray, threshold: float, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """One model's figures on steps: name → [R].
+
+    Args:
+      steps: U of them.
+      scores: [U] the model's values in [0, 1].
+      threshold: from which a step is called right.
+      weights: [R, U] how often each step counts.
+    """
+    truth, predicted = steps.truth, scores >= threshold
+    right = truth == 1
     hard = steps.success <= hard_below(steps)
-    by_length, _ = balanced_accuracy_by_group(
-        steps.truth, scores, steps.length, threshold, LEAST_IN_A_CLASS
+    by_length, lengths = balanced_accuracy_by_group(
+        truth, scores, steps.length, threshold, LEAST_IN_A_CLASS, weights
     )
-    rank_by_length, _ = auroc_by_group(steps.truth, scores, steps.length, LEAST_IN_A_CLASS)
+    _, depths = balanced_accuracy_by_group(
+        truth, scores, steps.depth, threshold, LEAST_IN_A_CLASS, weights
+    )
+    rank_by_length, _ = auroc_by_group(truth, scores, steps.length, LEAST_IN_A_CLASS, weights)
     return {
         "step_accuracy": by_length,
-        "step_accuracy_pooled": balanced_accuracy(steps.truth, scores, threshold),
+        **{f"step_accuracy_length{length}": value for length, value in lengths.items()},
+        # A task that doesn't know how many steps its questions need says 0.
+        **{f"step_accuracy_depth{depth}": value for depth, value in depths.items() if depth},
+        "step_accuracy_pooled": balanced_accuracy(truth, scores, threshold, weights),
         "step_auroc": rank_by_length,
-        "step_auroc_pooled": auroc(steps.truth, scores),
-        "false_negatives": false_negative_rate(steps.truth, predicted),
-        "false_negatives_hard": false_negative_rate(steps.truth[hard], predicted[hard]),
-        "false_negatives_easy": false_negative_rate(steps.truth[~hard], predicted[~hard]),
-        "step_calibration_error": expected_calibration_error(steps.truth, scores),
+        "step_auroc_pooled": auroc(truth, scores, weights),
+        "false_negatives": false_negative_rate(truth, predicted, weights),
+        "false_negatives_hard": mean_in(right & hard, ~predicted, weights),
+        "false_negatives_easy": mean_in(right & ~hard, ~predicted, weights),
+        "step_calibration_error": expected_calibration_error(truth, scores, weights=weights),
         # How far the mean value falls from first to last steps, beyond what the truth does.
-        "drift": (scores[steps.length == 1].mean() - scores[steps.last].mean())
-        - (steps.truth[steps.length == 1].mean() - steps.truth[steps.last].mean()),
+        "drift": mean_in(steps.length == 1, scores - truth, weights)
+        - mean_in(steps.last, scores - truth, weights),
     }
+
+
+def mean_in(rows: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of values [U] in some rows (bool [U]): weights [R, U] → [R]."""
+    return ratio(weights @ (values * rows), weights @ rows.astype(float))
 
 
 def hard_below(steps: Units) -> float:
@@ -102,28 +135,16 @@ def hard_below(steps: Units) -> float:
     return float(np.quantile(right, 1 / 3)) if len(right) else 0.0
 
 
-def answer_figures(correct: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
-    """One model's figures on whole solutions, from its values [N] at the last token."""
+def answer_figures(
+    correct: np.ndarray, scores: np.ndarray, threshold: float, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """One model's figures on N whole solutions, from its values [N] at the last token: name → [R].
+
+    Weights [R, N] are those of the solutions.
+    """
+    called_rightly = (scores >= threshold) == correct
     return {
-        "answer_accuracy": float(np.mean((scores >= threshold) == correct)),
-        "answer_accuracy_balanced": balanced_accuracy(correct, scores, threshold),
-        "answer_auroc": auroc(correct, scores),
+        "answer_accuracy": mean_in(np.ones(len(correct), bool), called_rightly, weights),
+        "answer_accuracy_balanced": balanced_accuracy(correct, scores, threshold, weights),
+        "answer_auroc": auroc(correct, scores, weights),
     }
-
-
-def across_seeds(figures: Sequence[dict[str, float]]) -> dict[str, Interval]:
-    """Figure → Student's t interval over seeds; NaN where a seed has none."""
-    return {name: over_seeds([values[name] for values in figures]) for name in figures[0]}
-
-
-def difference(a: Sequence[dict[str, float]], b: Sequence[dict[str, float]], name: str) -> Interval:
-    """Student's t interval of a − b over seeds, paired by seed."""
-    return over_seeds([x[name] - y[name] for x, y in zip(a, b, strict=True)])
-
-
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Student's t interval; undefined (NaN) when a value is, or with one seed only its value."""
-    if len(values) < 2 or not np.all(np.isfinite(values)):
-        value = float(np.mean(values))
-        return Interval(value, float("nan"), float("nan"), f"{len(values)} seeds, no interval")
-    return students_t(values)

@@ -12,11 +12,11 @@ from qdcjax.measures.classification import (
     auroc_by_group,
     balanced_accuracy,
     balanced_accuracy_by_group,
-    best_threshold,
     calibration,
     expected_calibration_error,
     false_negative_rate,
     precision_recall,
+    ratio,
 )
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 1])
@@ -109,31 +109,43 @@ def test_a_weight_is_a_repeated_row(rows):
         with_weights = measure(labels, scores, weights=weights)
         assert with_weights == pytest.approx(measure(y, s), nan_ok=True)
     for measure in (balanced_accuracy_by_group, auroc_by_group):
-        mean, figures = measure(labels, scores, groups, weights=weights, min_count=2)
-        repeated_mean, repeated = measure(y, s, g, min_count=2)
-        assert mean == pytest.approx(repeated_mean, nan_ok=True)
-        assert figures == pytest.approx(repeated)
+        mean, figures = measure(labels, scores, groups, weights=weights)
+        repeated_mean, repeated = measure(y, s, g)
+        defined = {group: figure for group, figure in figures.items() if not math.isnan(figure)}
+        assert defined == pytest.approx(repeated)
+        if defined.keys() == figures.keys():
+            assert mean == pytest.approx(repeated_mean, nan_ok=True)
+        else:
+            assert math.isnan(mean), "a group that counts is undefined by these weights"
 
 
-@given(weighted_rows())
-def test_best_threshold_against_every_cut(rows):
-    labels, scores, _, weights = rows
-    weights = weights + 1
-    if len(set(labels)) == 2 and len(set(scores)) > 1:
-        levels = np.unique(scores)
-        best = max(balanced_accuracy(labels, scores, t, weights) for t in levels[1:])
-        threshold = best_threshold(labels, scores, weights)
-        assert balanced_accuracy(labels, scores, threshold, weights) == pytest.approx(best)
-        assert threshold in (levels[1:] + levels[:-1]) / 2
+@given(weighted_rows(), st.integers(0, 2**32 - 1))
+def test_rows_of_weights_give_as_many_figures(rows, seed):
+    labels, scores, groups, _ = rows
+    weights = np.random.default_rng(seed).integers(0, 3, (3, len(labels)))
+    for measure in (
+        balanced_accuracy,
+        auroc,
+        expected_calibration_error,
+        lambda y, s, weights: precision_recall(y, s >= 0.5, weights)[0],
+        lambda y, s, weights: false_negative_rate(y, s >= 0.5, weights),
+        lambda y, s, weights: auroc_by_group(y, s, groups, weights=weights)[0],
+        lambda y, s, weights: balanced_accuracy_by_group(y, s, groups, weights=weights)[0],
+    ):
+        together = measure(labels, scores, weights=weights)
+        assert together.shape == (3,)
+        alone = [measure(labels, scores, weights=w) for w in weights]
+        assert together == pytest.approx(alone, nan_ok=True)
 
 
-def test_best_threshold_by_hand():
-    assert best_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9]) == pytest.approx(0.4)
-    assert best_threshold([0, 1], [0.3, 0.3]) == 0.3
-    up = math.nextafter(1.0, 2)
-    assert balanced_accuracy([0, 1], [1.0, up], best_threshold([0, 1], [1.0, up])) == 1
-    with pytest.raises(ValueError, match="one class"):
-        best_threshold([1, 1], [0.1, 0.2])
+def test_groups_that_count_are_the_same_on_every_resample():
+    """Else a resample would be a figure of other groups than the estimate."""
+    labels, scores, groups = [1, 0, 1, 0], [0.9, 0.1, 0.1, 0.9], [1, 1, 2, 2]
+    weights = [[1, 1, 1, 1], [1, 1, 0, 2], [2, 2, 5, 5]]
+    mean, figures = balanced_accuracy_by_group(labels, scores, groups, weights=weights)
+    assert figures[1].tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(figures[2], [0, math.nan, 0])
+    np.testing.assert_array_equal(mean, [0.5, math.nan, 0.5])
 
 
 def test_calibration_by_hand():
@@ -163,6 +175,14 @@ def test_a_missing_class_is_nan():
     precision, recall = precision_recall([0, 1], [0, 0])
     assert math.isnan(precision) and recall == 0
     assert math.isnan(expected_calibration_error([], []))
+    assert math.isnan(auroc([], [])) and math.isnan(balanced_accuracy_by_group([], [], [])[0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_ratio_by_hand():
+    found = ratio([1, 0, 3, 2], [2, 0, 4, 0])
+    np.testing.assert_array_equal(found, [0.5, math.nan, 0.75, math.nan])
+    assert ratio(1, 4) == 0.25 and math.isnan(ratio(0, 0))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +193,7 @@ def test_a_missing_class_is_nan():
         (lambda: auroc([0, 2], [0.1, 0.2]), r"labels\[1\]"),
         (lambda: auroc([0, 1], [0.1, math.nan]), r"scores\[1\]"),
         (lambda: auroc([0, 1], [0.1, 0.2], [1, -1]), r"weights\[1\]"),
+        (lambda: auroc([0, 1], [0.1, 0.2], [[1, 1], [1, math.nan]]), r"weights\[1, 1\]"),
         (lambda: auroc_by_group([0, 1], [0.1, 0.2], [1]), "groups"),
         (lambda: precision_recall([0, 1], [0.2, 1]), r"predicted\[0\]"),
         (lambda: calibration([0, 1], [0.2, 1.2]), r"probabilities\[1\]"),

@@ -1,18 +1,19 @@
-"""Student's t, Wilson and the clustered bootstrap."""
+"""Student's t, the clustered bootstrap, and both joined."""
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from qdcjax.measures import intervals
 from qdcjax.measures.intervals import (
     bootstrap,
-    bootstrap_statistic,
-    paired_bootstrap,
+    bootstrap_statistics,
+    draws,
+    over_seeds,
+    percentiles,
+    resample,
     students_t,
-    wilson,
 )
 
 
@@ -25,24 +26,6 @@ def test_students_t_by_hand():
     assert interval.method == "95 % t over 3 seeds"
     # t(.95, 1) = 6.313752.
     assert students_t([0, 2], confidence=0.9).high == pytest.approx(1 + 6.313752, rel=1e-6)
-
-
-def test_wilson_by_hand():
-    # 8 of 10: a textbook value, .4902 to .9433.
-    interval = wilson(8, 10)
-    assert (interval.value, interval.low, interval.high) == (
-        0.8,
-        pytest.approx(0.4902, abs=1e-4),
-        pytest.approx(0.9433, abs=1e-4),
-    )
-    assert wilson(0, 10).low == 0 and wilson(0, 10).high == pytest.approx(0.2775, abs=1e-4)
-    assert wilson(10, 10).high == 1
-
-
-@given(st.integers(1, 500), st.data())
-def test_wilson_holds_the_estimate(n, data):
-    interval = wilson(data.draw(st.integers(0, n)), n)
-    assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
 
 def test_bootstrap_width_is_the_standard_error():
@@ -88,18 +71,19 @@ def test_coverage_with_clusters():
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_pairing_removes_what_both_share():
+def test_the_same_draws_pair_two_methods():
+    """What two methods share, here how easy a cluster is, leaves their difference's interval."""
     rng = np.random.default_rng(6)
     easy = rng.normal(size=300)
-    a, b = easy + 0.1 + 0.01 * rng.normal(size=300), easy
-    paired = paired_bootstrap(a, b, np.arange(300))
-    assert paired.value == pytest.approx(a.mean() - b.mean())
+    both = np.stack([easy + 0.1 + 0.01 * rng.normal(size=300), easy])
+    found = resample(
+        lambda w: {"a": w @ both[0] / 300, "b": w @ both[1] / 300}, draws(300, resamples=500)
+    )
+    paired = percentiles(found["a"] - found["b"], 300)
+    assert paired.value == pytest.approx(np.mean(both[0] - both[1]))
     assert paired.high - paired.low < 0.01 and paired.low > 0.09
-    single = bootstrap(a, np.arange(300))
+    single = percentiles(found["a"], 300)
     assert single.high - single.low > 0.15
-    assert paired.method.startswith("paired 95 % bootstrap")
-    swapped = paired_bootstrap(b, a, np.arange(300))
-    assert (swapped.low, swapped.high) == pytest.approx((-paired.high, -paired.low))
 
 
 def test_seed_fixes_the_resamples():
@@ -108,10 +92,18 @@ def test_seed_fixes_the_resamples():
     assert bootstrap(values, clusters) != bootstrap(values, clusters, seed=1)
 
 
-def test_statistic_gets_cluster_multiplicities():
+@pytest.mark.parametrize("at_once", [7, 10, 1000])
+def test_statistics_get_cluster_multiplicities(monkeypatch, at_once):
+    monkeypatch.setattr(intervals, "AT_ONCE", at_once)
     clusters = ["a", "a", "b", "c", "c", "c"]
     seen = []
-    bootstrap_statistic(lambda w: seen.append(w) or 0.0, clusters, resamples=50)
+
+    def statistics(weights):
+        seen.extend(weights)
+        return {"first": weights[:, 0], "none": np.full(len(weights), math.nan)}
+
+    found = bootstrap_statistics(statistics, clusters, resamples=50)
+    assert found.keys() == {"first", "none"} and found["first"].value == 1
     assert np.array_equal(seen[0], np.ones(6)) and len(seen) == 51
     for w in seen[1:]:
         assert w[0] == w[1] and w[3] == w[4] == w[5]
@@ -119,21 +111,79 @@ def test_statistic_gets_cluster_multiplicities():
     assert len({tuple(w) for w in seen}) > 5
 
 
+def test_draws_are_uniform():
+    drawn = draws(5, resamples=4000)[1:]
+    assert np.all(drawn.sum(axis=1) == 5)
+    np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=0.06)
+    assert drawn.var() == pytest.approx(5 * 0.2 * 0.8, rel=0.1)  # binomial
+
+
 def test_estimate_lies_inside_even_for_an_extreme_statistic():
-    values = np.arange(30.0)
-    interval = bootstrap_statistic(lambda w: -len(values[w > 0]), np.arange(30))
-    assert interval.low <= interval.value <= interval.high
-    assert interval.value == -30
+    interval = percentiles(np.asarray([-30.0, *range(-20, 0)]), 30)
+    assert interval.low == interval.value == -30 < interval.high
 
 
 def test_undefined_resamples_are_counted():
-    first = np.array([1.0, 0, 0, 0])
-    interval = bootstrap_statistic(
-        lambda w: 1.0 if w @ first else math.nan, np.arange(4), resamples=500
-    )
+    found = bootstrap_statistics(
+        lambda w: {"x": np.where(w[:, 0] > 0, 1.0, math.nan)}, np.arange(4), resamples=500
+    )["x"]
     # The first of four clusters is missed by (3/4)⁴ = 32 % of resamples.
-    undefined = int(interval.method.split("(")[1].split()[0])
+    undefined = int(found.method.split("(")[1].split()[0])
     assert undefined / 500 == pytest.approx(0.316, abs=0.07)
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "value", "words"),
+    [
+        ([0.5], 1, 0.5, "1 cluster, no interval"),
+        ([0.5, math.nan, math.nan], 9, 0.5, "undefined on 2 resamples"),
+        ([math.nan, 0.5, 0.5], 9, math.nan, "undefined"),
+    ],
+)
+def test_without_an_interval_its_ends_are_nan(values, clusters, value, words):
+    found = percentiles(np.asarray(values), clusters)
+    assert found.value == pytest.approx(value, nan_ok=True) and found.method == words
+    assert math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_one_cluster_gives_the_mean_alone():
+    """Such as one test question of some depth: no reason to lose a run at its end."""
+    found = bootstrap([1.0, 0.0], ["only", "only"])
+    assert found.value == 0.5 and math.isnan(found.low) and math.isnan(found.high)
+    assert found.method == "1 cluster, no interval"
+
+
+def test_seeds_and_clusters_add_in_quadrature():
+    """Three seeds, and resamples that spread unevenly about their mean."""
+    estimates = np.asarray([0.5, 0.7, 0.6])
+    spread = np.linspace(-0.3, 0.1, 401)
+    found = over_seeds(np.concatenate([estimates[:, None], estimates[:, None] + spread], 1), 50)
+    t = 4.302653 * 0.1 / math.sqrt(3)  # t of 97.5 % at 2 degrees of freedom
+    assert found.value == pytest.approx(0.6)
+    assert found.value - found.low == pytest.approx(math.hypot(t, 0.29), rel=1e-5)
+    assert found.high - found.value == pytest.approx(math.hypot(t, 0.09), rel=1e-5)
+    assert found.method == (
+        "95 % t over 3 seeds and 95 % bootstrap over 50 clusters, 401 resamples, in quadrature"
+    )
+
+
+def test_the_bootstrap_is_that_of_the_seeds_mean():
+    """Errors on a resample that two seeds do not share cancel; it is not the mean of their ends."""
+    wave = np.where(np.arange(400) % 2, 0.2, -0.2)
+    found = over_seeds(np.stack([np.r_[0.5, 0.5 + wave], np.r_[0.5, 0.5 - wave]]), 50)
+    assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+
+
+def test_one_seed_has_the_bootstrap_alone():
+    values = np.asarray([0.5, *np.linspace(0.4, 0.6, 201)])
+    found = over_seeds(values[None], 50)
+    assert (found.low, found.high) == pytest.approx((0.405, 0.595))
+    assert found.method == "95 % bootstrap over 50 clusters, 201 resamples, one seed"
+
+
+def test_an_undefined_seed_leaves_no_mean():
+    found = over_seeds([[0.5, 0.5], [math.nan, 0.5]], 50)
+    assert math.isnan(found.value) and found.method == "undefined"
 
 
 @pytest.mark.parametrize(
@@ -144,19 +194,11 @@ def test_undefined_resamples_are_counted():
         (lambda: students_t([1.0, math.nan]), r"values\[1\]"),
         (lambda: students_t([1.0, 2.0], confidence=95), "confidence"),
         (lambda: students_t([[1.0, 2.0]]), "one list"),
-        (lambda: wilson(3, 2), "successes"),
-        (lambda: wilson(0, 0), "successes"),
-        (lambda: wilson(-1, 2), "successes"),
-        (lambda: bootstrap([1.0, 2.0], [0, 0]), "clusters"),
         (lambda: bootstrap([1.0, 2.0], [0, 1, 2]), "one length"),
         (lambda: bootstrap([1.0, math.inf], [0, 1]), "finite"),
+        (lambda: bootstrap([], []), "empty"),
         (lambda: bootstrap([1.0, 2.0], [0, 1], resamples=0), "resamples"),
-        (lambda: paired_bootstrap([1.0, 2.0], [1.0], [0, 1]), "a and b"),
-        (lambda: bootstrap_statistic(lambda w: math.nan, [0, 1]), "undefined"),
-        (
-            lambda: bootstrap_statistic(lambda w: 0.0 if w.std() == 0 else math.nan, range(99)),
-            "all 2000",
-        ),
+        (lambda: bootstrap([1.0, 2.0], [0, 1], confidence=95), "confidence"),
     ],
 )
 def test_errors_are_one_line(call, words):

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdcjax.reasoning.label_quality import Verified, from_columns, positives_at, quality
+from qdcjax.reasoning.label_quality import (
+    Verified,
+    from_columns,
+    from_labels,
+    positives_at,
+    quality,
+)
 
 
 def verified(correct, consistent=None, truth=None) -> Verified:
@@ -60,6 +66,33 @@ def test_weights_count_a_prefix_that_often():
     weighted = quality(truth, positives, 2, np.asarray([3.0, 0.0, 2.0]))
     rows = [0, 0, 0, 2, 2]
     assert weighted == pytest.approx(quality(truth[rows], positives[rows], 2, np.ones(5)))
+
+
+def test_rows_of_weights_give_as_many_figures():
+    truth, positives = np.asarray([1, 1, 0]), np.asarray([2, 1, 1])
+    weights = np.asarray([[1.0, 1, 1], [3, 0, 2], [0, 0, 1]])
+    together = quality(truth, positives, 2, weights)
+    for row, w in enumerate(weights):
+        alone = quality(truth, positives, 2, w)
+        assert {n: x[row] for n, x in together.items()} == pytest.approx(alone, nan_ok=True)
+
+
+def test_labels_of_solutions_against_the_truth_of_their_steps():
+    """The second solution's steps cannot be checked, the third has none."""
+    found = from_labels(["a", "b", "c", "a"], [[1, 0], [1], [], [1]], [[1, 1], [], [], [0]])
+    assert found.problem.tolist() == ["a", "a", "a"] and found.truth.tolist() == [1, 1, 0]
+    positives, groups = positives_at(found, 1)
+    assert positives.tolist() == [1, 0, 1] and groups == 1
+    figures = quality(found.truth, positives, groups, np.ones(3))
+    assert figures == pytest.approx({"precision": 1 / 2, "recall": 1 / 2, "accuracy": 1 / 4})
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_that_nobody_can_check_have_no_figures():
+    found = from_labels(["a"], [[1, 0]], [[]])
+    positives, groups = positives_at(found, 1)
+    figures = quality(found.truth, positives, groups, np.ones((2, 0)))
+    assert all(np.isnan(value).all() and value.shape == (2,) for value in figures.values())
 
 
 def test_undefined_figures_are_nan():

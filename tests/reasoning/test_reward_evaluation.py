@@ -1,6 +1,4 @@
-"""Units of steps, the figures on them, and intervals over seeds; by hand."""
-
-import math
+"""Units of steps, and the figures on them; by hand."""
 
 import numpy as np
 import pytest
@@ -8,11 +6,8 @@ import pytest
 from qdcjax.reasoning import reward_evaluation
 from qdcjax.reasoning.reward_evaluation import (
     Units,
-    across_seeds,
     answer_figures,
-    difference,
     hard_below,
-    over_seeds,
     step_figures,
     units,
 )
@@ -21,6 +16,14 @@ from qdcjax.reasoning.reward_evaluation import (
 TRUTHS = [[1, 1], [1, 0, 0], [], [0], [1, 1, 1], [0, 0]]
 CORRECT = [1, 0, 0, 1, 1, 0]
 DEPTHS = [2, 2, 2, 3, 3, 3]
+
+
+def once(figures, truth, scores, threshold) -> dict[str, float]:
+    """Figures with every row counted once."""
+    rows = len(truth.truth if isinstance(truth, Units) else truth)
+    found = figures(truth, scores, threshold, np.ones((1, rows)))
+    assert all(value.shape == (1,) for value in found.values())
+    return {name: float(value[0]) for name, value in found.items()}
 
 
 @pytest.fixture
@@ -35,6 +38,8 @@ def test_units_by_hand(steps):
     assert steps.depth.tolist() == [2] * 5 + [3] * 6
     assert steps.last.tolist() == [0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 1]
     assert steps.correct.tolist() == [bool(c) for c in CORRECT]
+    assert steps.question.tolist() == [0, 0, 0, 1, 1, 1]
+    assert steps.asked.tolist() == [0] * 5 + [1] * 6
 
 
 def test_success_leaves_the_sample_itself_out(steps):
@@ -60,15 +65,21 @@ def test_step_figures_by_hand(monkeypatch):
         solution=np.asarray([0, 0, 1, 1, 2, 2, 3, 3]),
         length=np.asarray([1, 2] * 4),
         truth=np.asarray([1, 1, 1, 0, 1, 1, 0, 0]),
-        depth=np.full(8, 2),
+        depth=np.asarray([2] * 4 + [3] * 4),
         success=np.asarray([0.0, 0.0, 0.25, 0.25, 1.0, 1.0, 0.5, 0.5]),
         last=np.asarray([0, 1] * 4, bool),
         correct=np.asarray([1, 0, 1, 0], bool),
+        question=np.asarray([0, 0, 1, 1]),
     )
     scores = np.asarray([0.9, 0.4, 0.5, 0.6, 0.2, 0.8, 0.3, 0.1])
-    found = step_figures(steps, scores, threshold=0.5)
+    found = once(step_figures, steps, scores, 0.5)
     # Length 1: right .9 .5 .2 (2 of 3 kept), wrong .3 (1 of 1). Length 2: 1 of 2, and 1 of 2.
     assert found["step_accuracy"] == pytest.approx(((2 / 3 + 1) / 2 + (1 / 2 + 1 / 2) / 2) / 2)
+    assert found["step_accuracy_length1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["step_accuracy_length2"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+    # Depth 2: right .9 .4 .5, wrong .6. Depth 3: right .2 .8, wrong .3 .1.
+    assert found["step_accuracy_depth2"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["step_accuracy_depth3"] == pytest.approx((1 / 2 + 1) / 2)
     # Pooled: 3 of 5 right ones, 2 of 3 wrong ones; a score at the threshold counts as right.
     assert found["step_accuracy_pooled"] == pytest.approx((3 / 5 + 2 / 3) / 2)
     # Pairs in order, length 1: .9 and .5 above .3; length 2: .4 > .1, .8 > both.
@@ -84,21 +95,58 @@ def test_step_figures_by_hand(monkeypatch):
     assert 0 <= found["step_calibration_error"] <= 1
 
 
+def test_weights_repeat_steps(monkeypatch, steps):
+    """A resample that holds a question twice has the figures of its steps written down twice."""
+    monkeypatch.setattr(reward_evaluation, "LEAST_IN_A_CLASS", 1)
+    scores = np.random.default_rng(0).random(len(steps.truth)).round(1)
+    weights = np.asarray([[1.0, 1.0], [2.0, 1.0], [2.0, 0.0]])[:, steps.asked]
+    found = step_figures(steps, scores, 0.5, weights)
+    assert found["step_accuracy_pooled"].shape == (3,)
+    rows = np.repeat(np.arange(len(scores)), weights[1].astype(int))
+    fields = ("solution", "length", "truth", "depth", "success", "last")
+    twice = Units(**{**vars(steps), **{name: getattr(steps, name)[rows] for name in fields}})
+    monkeypatch.setattr(reward_evaluation, "hard_below", lambda _: hard_below(steps))
+    repeated = once(step_figures, twice, scores[rows], 0.5)
+    assert {name: value[1] for name, value in found.items()} == pytest.approx(repeated, nan_ok=True)
+    assert found["drift"][2] != pytest.approx(found["drift"][1])
+
+
+def test_groups_are_named_when_they_hold_both_classes(monkeypatch, steps):
+    def groups(steps: Units) -> set[str]:
+        found = once(step_figures, steps, steps.truth.astype(float), 0.5)
+        prefixes = ("step_accuracy_length", "step_accuracy_depth")
+        return {name.removeprefix("step_accuracy_") for name in found if name.startswith(prefixes)}
+
+    assert groups(steps) == set()
+    monkeypatch.setattr(reward_evaluation, "LEAST_IN_A_CLASS", 2)
+    assert groups(steps) == {"length1", "length2", "depth2", "depth3"}
+    unknown = Units(**{**vars(steps), "depth": np.zeros_like(steps.depth)})
+    assert groups(unknown) == {"length1", "length2"}, "a depth of 0 is not known"
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_any_step_figures_are_nan():
+    none = units([[], []], [1, 0], [1, 1], samples=2)
+    found = step_figures(none, np.zeros(0), 0.5, np.ones((3, 0)))
+    assert found.keys() >= {"step_accuracy", "step_auroc", "false_negatives", "drift"}
+    assert all(np.isnan(value).all() and value.shape == (3,) for value in found.values())
+
+
 def test_neither_position_nor_base_rate_earns_step_accuracy(monkeypatch):
     """A score that tells the length alone is worth one half at each length."""
     monkeypatch.setattr(reward_evaluation, "LEAST_IN_A_CLASS", 1)
     rng = np.random.default_rng(0)
     length = rng.integers(1, 4, 300)
     truth = (rng.random(300) < 1 / length).astype(int)
-    steps = Units(length, length, truth, length, np.zeros(300), length == 3, truth)
-    found = step_figures(steps, 1 / length, threshold=0.4)
+    steps = Units(length, length, truth, length, np.zeros(300), length == 3, truth, length)
+    found = once(step_figures, steps, 1 / length, 0.4)
     assert found["step_accuracy"] == 0.5 == found["step_auroc"]
     assert found["step_accuracy_pooled"] > 0.6 < found["step_auroc_pooled"]
 
 
 def test_a_perfect_model(monkeypatch, steps):
     monkeypatch.setattr(reward_evaluation, "LEAST_IN_A_CLASS", 1)
-    found = step_figures(steps, steps.truth.astype(float), threshold=0.5)
+    found = once(step_figures, steps, steps.truth.astype(float), 0.5)
     assert found["step_accuracy"] == found["step_auroc"] == found["step_accuracy_pooled"] == 1
     assert found["false_negatives"] == found["step_calibration_error"] == 0
     assert found["drift"] == pytest.approx(0)
@@ -108,9 +156,11 @@ def test_lengths_with_few_steps_of_a_class_are_left_out():
     least = reward_evaluation.LEAST_IN_A_CLASS
     length = np.asarray([1] * 2 * least + [2] * (2 * least - 1))
     truth = np.asarray([1, 0] * least + [1, 0] * (least - 1) + [1])
-    steps = Units(length, length, truth, length, np.zeros(len(length)), length == 2, truth)
+    steps = Units(length, length, truth, length, np.zeros(len(truth)), length == 2, truth, length)
     scores = np.where(length == 1, truth, 1 - truth).astype(float)
-    assert step_figures(steps, scores, 0.5)["step_accuracy"] == 1, "length 2 would pull it down"
+    found = once(step_figures, steps, scores, 0.5)
+    assert found["step_accuracy"] == 1, "length 2 would pull it down"
+    assert "step_accuracy_length1" in found and "step_accuracy_length2" not in found
 
 
 def test_hard_below_without_right_steps(steps):
@@ -120,30 +170,10 @@ def test_hard_below_without_right_steps(steps):
 
 def test_answer_figures_by_hand():
     correct = np.asarray([1, 1, 1, 0], bool)
-    found = answer_figures(correct, np.asarray([0.9, 0.4, 0.5, 0.45]), threshold=0.5)
+    scores = np.asarray([0.9, 0.4, 0.5, 0.45])
+    found = once(answer_figures, correct, scores, 0.5)
     assert found["answer_accuracy"] == pytest.approx(3 / 4)
     assert found["answer_accuracy_balanced"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["answer_auroc"] == pytest.approx(2 / 3)
-
-
-def test_over_seeds_is_student_s_t():
-    found = over_seeds([0.5, 0.7, 0.6])
-    half = 4.302652729911275 * 0.1 / math.sqrt(3)  # t of 97.5 % at 2 degrees of freedom
-    assert (found.value, found.low, found.high) == pytest.approx((0.6, 0.6 - half, 0.6 + half))
-
-
-@pytest.mark.parametrize("values", [[0.5], [0.5, float("nan")]])
-def test_no_interval_from_one_seed_or_an_undefined_one(values):
-    found = over_seeds(values)
-    assert math.isnan(found.low) and math.isnan(found.high)
-    assert found.value == pytest.approx(np.mean(values), nan_ok=True)
-
-
-def test_differences_are_paired_by_seed():
-    """Seeds vary widely and alike: the paired difference does not."""
-    a, b = [{"x": 0.1}, {"x": 0.5}, {"x": 0.9}], [{"x": 0.05}, {"x": 0.45}, {"x": 0.85}]
-    found = difference(a, b, "x")
-    assert found.value == pytest.approx(0.05) and found.high - found.low < 1e-9
-    assert across_seeds(a)["x"].high - across_seeds(a)["x"].low > 0.5
-    with pytest.raises(ValueError, match="shorter"):
-        difference(a, b[:2], "x")
+    weighted = answer_figures(correct, scores, 0.5, np.asarray([[1, 1, 1, 1], [0, 3, 1, 1]]))
+    assert weighted["answer_accuracy"].tolist() == pytest.approx([3 / 4, 2 / 5])
