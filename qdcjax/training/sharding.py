@@ -69,7 +69,8 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     try:
         return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
     except NotImplementedError as error:  # JAX lays each axis along whole axes of a pod's network
-        pod = " × ".join(str(1 + max(where)) for where in zip(*(d.coords for d in devices)))
+        sides = zip(*(device.coords for device in devices), strict=True)
+        pod = " × ".join(str(1 + max(side)) for side in sides)
         raise ValueError(
             f"mesh data={shape[0]}, fsdp={shape[1]}, tensor={shape[2]} cannot be laid on a pod of "
             f"{pod} chips: each size must be a product of some of these numbers, each used once"
