@@ -242,6 +242,16 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         assert expected in message(ValueError, tmp_path / name)
+    damaged = byte_level_json(tmp_path / "damaged")
+    for name, content in (
+        ("tokenizer_config.json", b'{"eos_token": "<|st'),
+        ("special_tokens_map.json", b"[1]"),
+        ("special_tokens_map.json", b"\xff"),
+        ("tokenizer.json", (damaged / "tokenizer.json").read_bytes()[:-99]),
+    ):
+        (damaged / name).write_bytes(content)
+        assert str(damaged / name) in message(ValueError, damaged)
+        (damaged / name).unlink()
     nameless = byte_level_json(tmp_path / "nameless")
     file = nameless / "tokenizer.json"
     file.write_text(file.read_text().replace("<|endoftext|>", "<|other|>"))
