@@ -29,6 +29,7 @@ from qdcjax.training.store import load_model
 
 SFT, SORM, EVALUATE = (f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate"))
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
+OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
 
 pytestmark = pytest.mark.slow
@@ -195,7 +196,7 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     ),
     "a batch that the mesh does not divide": (
         fresh("--config.mesh.fsdp=3"),
-        ("batch_size=16", "mesh", "3"),
+        ("batch_size=16", "data × fsdp", "= 3"),
     ),
     "mesh of a finished run": (
         on_copy("sft", "--config.mesh.tensor=3"),
@@ -313,7 +314,7 @@ def contents(folder: Path) -> dict[str, str]:
         if name.endswith(("config.json", "stage.json")):
             with contextlib.suppress(ValueError, AttributeError):
                 record = json.loads((folder / name).read_text())
-                record = {k: v for k, v in record.items() if k not in ("command", "seconds")}
+                record = {k: v for k, v in record.items() if k not in OF_A_START}
                 found[name] = json.dumps(record)
     return found
 

@@ -1,5 +1,6 @@
 """Damage to the files of a stored model or a resume point is told in one line, or harmless."""
 
+import json
 import os
 import shutil
 from pathlib import Path
