@@ -11,6 +11,21 @@ def pause_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
     )
 
 
+def answer_tokens(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of what the calculator writes after `text`; none when it has nothing to say."""
+    answer = calculate(text)
+    return [] if answer is None else _after_a_line(tokenizer, answer)
+
+
+def _after_a_line(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text that goes on after another one.
+
+    LLaMA's tokeniser puts a space before every text, which would stand between the two. A newline,
+    which no tokeniser joins with a number, takes it.
+    """
+    return tokenizer.encode(f"\n{text}")[len(tokenizer.encode("\n")) :]
+
+
 def calculate(text: str) -> str | None:
     """What the calculator writes after `text`, or None when it has nothing to say.
 

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from qdcjax.data.batches import length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
-from qdcjax.decoding.calculator import calculate, pause_tokens
+from qdcjax.decoding.calculator import answer_tokens, pause_tokens
 from qdcjax.decoding.placement import (
     params_for_sampling,
     params_like,
@@ -310,8 +310,7 @@ def _answer(state: generate.Generation, tokenizer: Tokenizer, mesh: Mesh) -> gen
     queue = np.zeros(state.queue.shape, np.int32)
     queued = np.zeros(lengths.shape, np.int32)
     for b, k in np.argwhere(paused):
-        answer = calculate(tokenizer.decode(tokens[b, k, : lengths[b, k]]))
-        ids = tokenizer.encode(answer) if answer else []
+        ids = answer_tokens(tokenizer, tokenizer.decode(tokens[b, k, : lengths[b, k]]))
         if len(ids) <= FORCED_ROOM:
             queue[b, k, : len(ids)] = ids
             queued[b, k] = len(ids)
