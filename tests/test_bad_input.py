@@ -360,11 +360,18 @@ def test_one_line_of_error_and_nothing_overwritten(name):
     assert {file: after.get(file) for file in before} == before
 
 
-FLAG_ERRORS = list(CASES)[:8]
+# The command line, and what the config's sections say.
+EARLY = [
+    *list(CASES)[:8],
+    "batch and microbatches",
+    "a batch that the mesh does not divide",
+    "unknown task",
+    "a misspelt field of one's own",
+]
 
 
-@pytest.mark.parametrize("name", FLAG_ERRORS)
-def test_a_bad_command_line_makes_no_workdir(name):
+@pytest.mark.parametrize("name", EARLY)
+def test_a_bad_command_line_or_config_makes_no_workdir(name):
     done, folder, _ = outcomes()[name]
     assert done.stderr.count("\n") == 1, done.stderr
     assert not (folder / "run").exists()

@@ -115,11 +115,7 @@ def test_the_same_command_reuses_every_stage(tmp_path):
 
 @pytest.mark.parametrize(
     ("environment", "folder"),
-    [
-        ({"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere/qdcjax"),
-        ({"XDG_CACHE_HOME": ""}, "~/.cache/qdcjax"),
-        ({}, "~/.cache/qdcjax"),
-    ],
+    [({"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere/qdcjax"), ({}, "~/.cache/qdcjax")],
 )
 def test_compiled_programs_lie_in_the_user_s_cache(environment, folder):
     """Without --compilation_cache, which all other runs of the tests are given."""
