@@ -117,7 +117,7 @@ def llama2_7b(config: ConfigDict) -> None:
     config.policy.update(pretrained="meta-llama/Llama-2-7b-hf", tied=False, dtype="bfloat16")
     config.policy.update(layers=32, width=4_096, heads=32, kv_heads=32, head_width=128)
     config.policy.update(mlp_width=11_008, max_length=2_048, remat="full", logit_chunk=256)
-    config.mesh.update(data=-1, fsdp=8, tensor=4)
+    config.mesh.update(data=-1, fsdp=16, tensor=4)
     config.sft.update(questions=0, steps=48, batch_size=64, microbatches=1, pack=2_048)
     config.sft.optimizer.learning_rate = 2e-5
     config.evaluation.update(splits=("test",), questions=0, samples=4, max_new_tokens=512)
@@ -129,4 +129,3 @@ def llama2_13b(config: ConfigDict) -> None:
     llama2_7b(config)
     config.policy.update(pretrained="meta-llama/Llama-2-13b-hf", layers=40, width=5_120)
     config.policy.update(heads=40, kv_heads=40, mlp_width=13_824)
-    config.mesh.update(fsdp=4, tensor=8)

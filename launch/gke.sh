@@ -18,7 +18,9 @@ else
 fi
 workload=$1
 shift
-# xpk starts anew what ended with 143, the code of a run that saved on SIGTERM.
+# xpk starts anew what ended with 143, the code of a run that saved on SIGTERM; a large model's save
+# takes longer than the 30 seconds that Kubernetes leaves it.
 xpk workload create --workload="$workload" --cluster="$CLUSTER" --zone="$ZONE" \
-  --device-type="$TYPE" --docker-image="$IMAGE" --storage="$STORAGE" --max-restarts=100 "${dry[@]}" \
+  --device-type="$TYPE" --docker-image="$IMAGE" --storage="$STORAGE" --max-restarts=100 \
+  --termination-grace-period-seconds=300 "${dry[@]}" \
   --command="exec python -m qdcjax.main $(printf '%q ' "$@") --distributed=auto"

@@ -83,7 +83,7 @@ def pod(topology: str) -> list:
 
     Raises:
       ImportError: libtpu is not installed.
-      ValueError: it knows no such topology.
+      ValueError: it knows no such topology, or the speeds of its chips are not known here.
     """
     os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     jax.config.update("jax_platforms", "cpu")  # what little is computed is computed here
@@ -95,6 +95,12 @@ def pod(topology: str) -> list:
         raise ValueError(f"topology={topology!r}: {reason}") from error
     except RuntimeError as error:
         raise ImportError("--compile_only needs libtpu: pip install -e '.[tpu]'") from error
+    kind = found.devices[0].device_kind
+    if peak_flops(kind) is None or program.chip(kind) is None:
+        known = ", ".join(program.CHIPS)
+        raise ValueError(
+            f"topology={topology!r}: the speeds of a {kind} are not known, but {known}"
+        )
     return list(found.devices)
 
 

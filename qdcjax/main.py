@@ -35,7 +35,9 @@ COMPILE_ONLY = flags.DEFINE_bool(
 )
 TOPOLOGY = flags.DEFINE_string("topology", "v5e:16x16", "Pod for --compile_only: kind:shape.")
 CACHE = flags.DEFINE_string(
-    "compilation_cache", "~/.cache/qdcjax", "Folder of compiled programs; empty for none."
+    "compilation_cache",
+    os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "qdcjax"),
+    "Folder of compiled programs; empty for none.",
 )
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt, from malloc.h
@@ -68,7 +70,7 @@ def main(_: list[str]) -> None:
             return
         if DISTRIBUTED.value:
             processes.initialize(DISTRIBUTED.value)
-        from_config.mesh(config["mesh"])  # too many devices are told before anything is written
+        from_config.check(config)  # before anything is written
         workdir = Workdir(path, config, REDO.value)
         workdir.record_config(publish.environment(shlex.join(sys.argv)))
         study = importlib.import_module(f"qdcjax.experiments.{config['study']}")

@@ -63,10 +63,8 @@ class Workdir:
         gone = self._asked_anew(redo, records)
         self._check_fields({name: records[name] for name in records if name not in gone})
         wait_for_all("the run's folder is checked")
-        for name in gone if is_writer() else ():
-            for folder in ("stages", "checkpoints"):
-                for suffix in ("", ".partial"):
-                    shutil.rmtree(self.path / folder / f"{name}{suffix}", ignore_errors=True)
+        if is_writer():
+            self._remove(gone, records)
         wait_for_all("stages to make anew are gone")
 
     def record_config(self, versions: Mapping[str, Any]) -> None:
@@ -131,6 +129,10 @@ class Workdir:
           name, reads, after: as for `stage`.
           parts: gives the pieces of work, the same ones at every call.
           make: piece → columns of its rows.
+
+        Raises:
+          StageChangedError: as `stage` does.
+          ValueError: a part of a finished table is missing or cannot be read.
         """
 
         def write(folder: Path) -> None:
@@ -144,10 +146,18 @@ class Workdir:
                     shutil.rmtree(half, ignore_errors=True)
                     rows.save_to_disk(half)
                     os.replace(half, done)
+            if is_writer():
+                write_json(folder / RECORD, read_json(folder / RECORD) | {"parts": len(pieces)})
 
         with _quiet():
             folder = self.stage(name, reads, after, write)
             pieces = sorted(folder.glob("part-*"))
+            parts_made = _read_record(folder).get("parts", len(pieces))
+            if len(pieces) < parts_made:
+                raise ValueError(
+                    f"stage {name}: its table in {folder} has {len(pieces)} of {parts_made} parts: "
+                    f"use --redo={name}"
+                )
             try:
                 return datasets.concatenate_datasets(
                     [datasets.load_from_disk(str(piece)) for piece in pieces]
@@ -207,6 +217,22 @@ class Workdir:
             known = ", ".join(records) or "none"
             raise ValueError(f"redo={name!r} is no stage of {self.path}; stages there: {known}")
         return _and_after(asked, records)
+
+    def _remove(self, names: Collection[str], records: Mapping[str, dict]) -> None:
+        """Removes stages; what a kill leaves of them does not pass for whole.
+
+        All records go before any data. A stage's goes before those of the stages that it was made
+        from, so that the same `redo` still finds what it names.
+        """
+        folders = [
+            self.path / "stages" / f"{name}{suffix}"
+            for name in sorted(names, key=lambda name: len(_and_after({name}, records)))
+            for suffix in ("", ".partial")
+        ]
+        for folder in folders:
+            (folder / RECORD).unlink(missing_ok=True)
+        for folder in [*folders, *(self.path / "checkpoints" / name for name in names)]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _check_fields(self, records: Mapping[str, dict]) -> None:
         """Raises when stages were made with other settings; names all that must be made anew."""

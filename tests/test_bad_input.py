@@ -17,18 +17,20 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
 import pytest
 import runs
+import safetensors.numpy
 
-import qdcjax
 from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
-from qdcjax.training.checkpoints import open_checkpointer
-from qdcjax.training.store import StoredModel, load_model, save_model
+from qdcjax.models.pretrained import export
+from qdcjax.training.store import load_model
 
 SFT, SORM, EVALUATE = (f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate"))
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
+OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
+DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
 
 pytestmark = pytest.mark.slow
 
@@ -65,18 +67,72 @@ def evaluation(*options: str, damage=None) -> Callable[[Path], Arguments]:
     return make
 
 
-def own_config(folder: Path, task: str) -> Arguments:
-    """The sft smoke study with another task."""
+def own_config(folder: Path, change: str) -> Arguments:
+    """The sft smoke study with a line of the user's own."""
     file = folder / "own.py"
     file.write_text(
         "from configs import sft\n"
         "from ml_collections import ConfigDict\n\n"
         "def get_config(preset=''):\n"
         "    config = sft.get_config('smoke')\n"
-        f"    config.task = ConfigDict({task})\n"
+        f"    {change}\n"
         "    return config\n"
     )
     return str(file), folder / "run", ()
+
+
+def gsm8k(folder: Path, train: bytes | None = None) -> Arguments:
+    """The sft smoke study on GSM8K's files in a folder, which may not be there."""
+    if train is not None:
+        (folder / "data").mkdir()
+        (folder / "data" / "train.jsonl").write_bytes(train)
+    task = {"name": "gsm8k", "data": f"{folder}/data"}
+    return own_config(folder, f"config.task = ConfigDict({task})")
+
+
+def pretrained(damage: Callable[[Path], None]) -> Callable[[Path], Arguments]:
+    """A run that starts from another run's exported student, after `damage(export)`."""
+
+    def make(folder: Path) -> Arguments:
+        source = folder / "export"
+        shutil.copytree(exported(), source)
+        damage(source)
+        return SFT, folder / "run", (f"--config.policy.pretrained={source}",)
+
+    return make
+
+
+@functools.cache
+def exported() -> Path:
+    """The student of the sft run, as a folder of `transformers` with two shards."""
+    folder = Path(runs.HOME.name) / "export"
+    student = load_model(runs.finished("sft") / "stages" / "student")
+    export(folder, student.model.config, student.params, shard_bytes=100_000)
+    student.tokenizer.save(folder)
+    assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
+    return folder
+
+
+def with_fields(**fields) -> Callable[[Path], None]:
+    """Changes fields of an export's config.json."""
+
+    def damage(folder: Path) -> None:
+        file = folder / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return damage
+
+
+def with_tensor(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    """Changes one tensor of an export."""
+
+    def damage(folder: Path) -> None:
+        index = json.loads((folder / "model.safetensors.index.json").read_text())
+        file = folder / index["weight_map"][name]
+        tensors = safetensors.numpy.load_file(file)
+        safetensors.numpy.save_file(tensors | {name: change(tensors[name])}, file)
+
+    return damage
 
 
 def cut(pattern: str) -> Callable[[Path], None]:
@@ -121,6 +177,8 @@ def resume_point_cut(folder: Path) -> Arguments:
     return SFT, workdir, ()
 
 
+DOWN = "model.layers.1.mlp.down_proj.weight"
+
 # What is wrong → the run, and words of its one line of error.
 CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     # The command line.
@@ -136,14 +194,26 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
         fresh("--config.sft.microbatches=3"),
         ("batch_size=16", "microbatches", "= 3"),
     ),
+    "a batch that the mesh does not divide": (
+        fresh("--config.mesh.fsdp=3"),
+        ("batch_size=16", "data × fsdp", "= 3"),
+    ),
     "mesh of a finished run": (
         on_copy("sft", "--config.mesh.tensor=3"),
         ("tensor=3", "1 devices"),
     ),
     "unknown task": (fresh("--config.task.name=chess"), ("task.name='chess'", "word_problems")),
     "no data": (
-        lambda folder: own_config(folder, {"name": "gsm8k", "data": f"{folder}/data"}),
+        lambda folder: gsm8k(folder),
         ("/data'", "no such folder", "train.jsonl"),
+    ),
+    "data is cut": (
+        lambda folder: gsm8k(folder, b'{"question": "What is 1 + 1?", "ans'),
+        ("/data/train.jsonl, line 1", "cut short"),
+    ),
+    "a misspelt field of one's own": (
+        lambda folder: own_config(folder, "config.evaluation.topk = 5"),
+        ("evaluation.topk is no field", "top_k"),
     ),
     "training sequence too long": (
         fresh("--config.policy.max_length=40"),
@@ -152,6 +222,31 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     "prompt too long": (
         fresh("--config.sft.steps=1", "--config.evaluation.max_new_tokens=500"),
         ("max_new_tokens=500", "max_length=512"),
+    ),
+    # Pretrained models.
+    "another family": (
+        pretrained(with_fields(model_type="gpt_neox", layer_norm_eps=1e-5, hidden_act="gelu")),
+        ("/export", "tensor gpt_neox.embed_in.weight is missing"),
+    ),
+    "unknown architecture": (
+        pretrained(with_fields(model_type="mamba")),
+        ("/export/config.json", "model_type='mamba'", "llama"),
+    ),
+    "a shard is missing": (
+        pretrained(lambda folder: next(folder.glob("model-00002-*")).unlink()),
+        ("/export/model-00002-of-", "is missing"),
+    ),
+    "an index without shards": (
+        pretrained(write("model.safetensors.index.json", '{"weight_map": ["model.safetensors"]}')),
+        ("/export/model.safetensors.index.json", "no index"),
+    ),
+    "a tensor of the wrong shape": (
+        pretrained(with_tensor(DOWN, lambda x: x[:, :-1].copy())),
+        (f"{DOWN} has shape (32, 95)", "must have (32, 96)"),
+    ),
+    "a tensor of a type that numpy lacks": (
+        pretrained(with_tensor(DOWN, lambda x: x.astype(ml_dtypes.float8_e4m3fn))),
+        (DOWN, "F8_E4M3", "BF16"),
     ),
     "no draft has a step": (
         fresh("--config.sft.steps=1", "--config.drafts.max_new_tokens=1", config=SORM),
@@ -219,7 +314,7 @@ def contents(folder: Path) -> dict[str, str]:
         if name.endswith(("config.json", "stage.json")):
             with contextlib.suppress(ValueError, AttributeError):
                 record = json.loads((folder / name).read_text())
-                record = {k: v for k, v in record.items() if k not in ("command", "seconds")}
+                record = {k: v for k, v in record.items() if k not in OF_A_START}
                 found[name] = json.dumps(record)
     return found
 
@@ -232,13 +327,15 @@ def outcomes() -> dict[str, tuple[subprocess.CompletedProcess, Path, dict[str, s
         folder = Path(tempfile.mkdtemp(dir=runs.HOME.name))
         config, workdir, options = CASES[name][0](folder)
         before = contents(folder)
-        return runs.run(config, workdir, *options, check=False), folder, before
+        done = runs.run(config, workdir, *options, devices=DEVICES.get(name, 1), check=False)
+        return done, folder, before
 
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         # What the cases share comes first: no two threads may make one run.
         shared = [pool.submit(runs.finished, "evaluate"), pool.submit(runs.finished, "sft")]
         for future in [*shared, pool.submit(interrupted)]:
             future.result()
+        exported()
         return dict(zip(CASES, pool.map(run, CASES), strict=True))
 
 
@@ -263,11 +360,18 @@ def test_one_line_of_error_and_nothing_overwritten(name):
     assert {file: after.get(file) for file in before} == before
 
 
-FLAG_ERRORS = list(CASES)[:8]
+# The command line, and what the config's sections say.
+EARLY = [
+    *list(CASES)[:8],
+    "batch and microbatches",
+    "a batch that the mesh does not divide",
+    "unknown task",
+    "a misspelt field of one's own",
+]
 
 
-@pytest.mark.parametrize("name", FLAG_ERRORS)
-def test_a_bad_command_line_makes_no_workdir(name):
+@pytest.mark.parametrize("name", EARLY)
+def test_a_bad_command_line_or_config_makes_no_workdir(name):
     done, folder, _ = outcomes()[name]
     assert done.stderr.count("\n") == 1, done.stderr
     assert not (folder / "run").exists()
@@ -304,87 +408,3 @@ def test_a_limit_on_the_size_of_files(tmp_path):
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))
     done = runs.run(SFT, tmp_path / "run", *SAVES_SOON, check=False, preexec_fn=limit)
     assert str(tmp_path) in the_error(done)
-
-
-# In a notebook.
-
-
-def test_load_names_the_models_that_are_there():
-    with pytest.raises(FileNotFoundError, match=r"no model 'teacher' .*: orm-0, orm-1, .*student"):
-        qdcjax.load(runs.finished("sorm"), model="teacher")
-
-
-def test_load_from_nowhere(tmp_path):
-    for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(FileNotFoundError, match=f"no model 'student' in {path}.* none"):
-            qdcjax.load(path)
-
-
-@pytest.fixture
-def stored(tmp_path, policy) -> Path:
-    save_model(tmp_path / "model", StoredModel(policy.model, policy.params, policy.tokenizer))
-    return tmp_path / "model"
-
-
-@pytest.mark.parametrize("left", [0.0, 0.5, None], ids=["empty", "cut", "deleted"])
-def test_damage_to_any_file_of_a_stored_model_is_told_or_harmless(tmp_path, stored, left, policy):
-    """Whatever file is damaged: a clear error, or the very parameters that were saved."""
-    files = [p.relative_to(stored) for p in sorted(stored.rglob("*")) if p.is_file()]
-    assert len(files) > 6
-    for number, name in enumerate(files):
-        copy = tmp_path / str(number)
-        shutil.copytree(stored, copy)
-        damage(copy / name, left)
-        if name.name == "model.json" and left is None:
-            with pytest.raises(FileNotFoundError, match=r"model\.json is missing"):
-                load_model(copy)
-        elif left is not None and not (stored / name).stat().st_size:
-            assert_equal(load_model(copy).params, policy.params)
-        else:
-            with pytest.raises(ValueError, match=str(copy)) as told:
-                load_model(copy)
-            assert "\n" not in str(told.value)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # both from Orbax's other reads
-@pytest.mark.parametrize("left", [0.0, 0.5], ids=["empty", "cut"])
-def test_damage_to_any_file_of_a_resume_point_is_told_or_harmless(tmp_path, left):
-    state = {"step": jnp.asarray(4), "params": {"kernel": jnp.arange(40_000.0).reshape(200, 200)}}
-    with open_checkpointer(tmp_path / "whole", 1) as saver:
-        saver.save_pytree(4, state)
-    files = [p for p in sorted((tmp_path / "whole").rglob("*")) if p.is_file()]
-    told = []
-    for number, file in enumerate(files):
-        copy = tmp_path / str(number)
-        shutil.copytree(tmp_path / "whole", copy)
-        damage(copy / file.relative_to(tmp_path / "whole"), left)
-        with open_checkpointer(copy, 1) as saver:
-            try:
-                found = saver.load_pytree(saver.latest, state)
-            except ValueError as error:
-                told.append(str(error))
-                assert str(copy / "4") in str(error) and "\n" not in str(error)
-            else:
-                assert_equal(found, state)
-    assert len(told) >= 2
-
-
-def damage(file: Path, left: float | None) -> None:
-    """Cuts a file down to a share of its size; deletes it where `left` is None."""
-    if left is None:
-        file.unlink()
-    else:
-        os.truncate(file, int(file.stat().st_size * left))
-
-
-def assert_equal(ours, theirs) -> None:
-    assert jax.tree.all(jax.tree.map(jnp.array_equal, ours, theirs))
-
-
-def test_models_saved_without_marks_still_load(stored, policy):
-    """Runs of before the marks were written."""
-    shape = json.loads((stored / "model.json").read_text())
-    del shape["files"]
-    (stored / "model.json").write_text(json.dumps(shape))
-    assert_equal(load_model(stored).params, policy.params)

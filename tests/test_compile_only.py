@@ -53,6 +53,8 @@ def test_what_does_not_fit_is_told():
     [
         (("v9:2x2",), "topology='v9:2x2'"),
         (("v5e:3x5",), "topology='v5e:3x5'"),
+        (("v3:2x2",), "topology='v3:2x2': the speeds of a TPU v3 are not known"),
+        (("v4:4x4x4", "--config.mesh.fsdp=2"), "cannot be laid on a pod of 4 × 4 × 4 chips"),
         (("v5e:2x2", "--config.mesh.fsdp=3"), "does not fit 4 devices"),
         (("v5e:2x2", "--config.mesh.tensor=4"), "mesh.tensor=4 does not divide"),
     ],

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -116,6 +119,21 @@ def test_the_same_command_reuses_every_stage(tmp_path):
     assert runs.stage_times(workdir) == before
     assert (workdir / "summary.json").read_bytes() == summary
     assert f"{workdir}/summary.json" in done.stdout and f"{workdir}/report.html" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [({"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere/qdcjax"), ({}, "~/.cache/qdcjax")],
+)
+def test_compiled_programs_lie_in_the_user_s_cache(environment, folder):
+    """Without --compilation_cache, which all other runs of the tests are given."""
+    code = "from qdcjax import main; main.flags.FLAGS(['main']); print(main.CACHE.value)"
+    kept = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=runs.ROOT, env=kept | environment,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == folder
 
 
 def test_two_runs_of_one_seed_give_the_same_bytes(tmp_path):

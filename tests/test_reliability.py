@@ -1,5 +1,6 @@
 """A run that is killed, stopped or partly redone ends with the summary of one that was not."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -239,6 +240,63 @@ def test_a_killed_table_goes_on_with_the_next_part(tmp_path):
     (tmp_path / "stages" / "numbers.partial" / "part-00002.half").mkdir()  # cut while it wrote
     assert table(Workdir(tmp_path, CONFIG), fails=None)["part"] == [1, 2, 2, 3, 3, 3]
     assert made == [1, 2, 3]
+
+
+def numbers(workdir: Workdir) -> list[int]:
+    """A table of one number a part."""
+    return workdir.table("numbers", ["a"], [], lambda: [1, 2, 3], lambda n: {"n": [n]})["n"][:]
+
+
+def test_a_redo_that_is_killed_leaves_no_stage_that_passes_for_whole(tmp_path, monkeypatch):
+    """Killed before each of its removals in turn: the next run makes anew what was touched."""
+
+    def make(workdir: Workdir) -> tuple[list[int], list[str]]:
+        return numbers(workdir), make_all(workdir)
+
+    def remove_parts_first(folder: Path, ignore_errors: bool) -> None:
+        """As `shutil.rmtree` may: it keeps to no order of its own."""
+        for path in sorted(Path(folder).rglob("*"), key=lambda path: (-len(path.parts), path)):
+            path.rmdir() if path.is_dir() else path.unlink()
+        if Path(folder).exists():
+            Path(folder).rmdir()
+
+    def killed_after(removals: int, workdir: Path) -> bool:
+        left = iter(range(removals))
+
+        def counted(remove):
+            def run(*args, **kwargs):
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                return remove(*args, **kwargs)
+
+            return run
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            for name in ("unlink", "rmdir"):
+                patch.setattr(os, name, counted(getattr(os, name)))
+            patch.setattr(shutil, "rmtree", remove_parts_first)
+            Workdir(workdir, CONFIG, "numbers,second")
+            return False
+        return True
+
+    removals, killed = 0, True
+    while killed:
+        workdir = tmp_path / str(removals)
+        make(Workdir(workdir, CONFIG))
+        killed = killed_after(removals, workdir)
+        found, made = make(Workdir(workdir, CONFIG))
+        assert found == [1, 2, 3]
+        assert made in ([], ["third"], ["second", "third"]), "none stays that was made from it"
+        removals += 1
+    assert made and removals > 10
+
+
+def test_a_table_that_lost_a_part_is_told(tmp_path):
+    assert numbers(Workdir(tmp_path, CONFIG)) == [1, 2, 3]
+    shutil.rmtree(tmp_path / "stages" / "numbers" / "part-00001")
+    with pytest.raises(ValueError, match=r"stage numbers: .* has 2 of 3 parts: use --redo=numbers"):
+        numbers(Workdir(tmp_path, CONFIG))
+    assert numbers(Workdir(tmp_path, CONFIG, "numbers")) == [1, 2, 3]
 
 
 def test_seconds_add_up_over_attempts(tmp_path):

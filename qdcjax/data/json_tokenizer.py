@@ -89,7 +89,8 @@ def load_json_tokenizer(path: Path) -> JsonTokenizer:
     """Reads a `tokenizer.json` with the names of special tokens from the files beside it.
 
     Raises:
-      ValueError: the file is not one that `tokenizers` reads, or no end token is to be found.
+      ValueError: the file is not one that `tokenizers` reads, one beside it is damaged, or no end
+        token is to be found.
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
@@ -112,13 +113,20 @@ def _special_ids(tokenizer: tokenizers.Tokenizer, folder: Path) -> dict[str, int
     named: dict[str, str] = {}
     for file in (folder / name for name in NAME_FILES):
         if file.is_file():
-            named = _names(json.loads(file.read_text(encoding="utf-8"))) | named
+            named = _names(_read_object(file)) | named
     special = {t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special}
     ids = {}
     for role, common in COMMON_NAMES.items():
         name = named.get(role) or next((n for n in common if n in special), None)
         ids[role] = None if name is None else tokenizer.token_to_id(name)
     return ids
+
+
+def _read_object(file: Path) -> Mapping:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # also of bytes that are no UTF-8
+        raise ValueError(f"{file}: no JSON object, perhaps cut short ({error})") from error
 
 
 def _names(config: Mapping) -> dict[str, str]:

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from qdcjax.data.batches import length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
-from qdcjax.decoding.forced import pause_tokens, reply
+from qdcjax.decoding.forced import pause_tokens, reply_tokens
 from qdcjax.decoding.placement import (
     params_for_sampling,
     params_like,
@@ -274,8 +274,7 @@ class _Batch:
         queue, queued = (np.array(x) for x in to_host((state.queue, state.queued)))
         for b, k in np.argwhere(paused):  # with nothing left in their queues
             text = self.tokenizer.decode(tokens[b, k, : lengths[b, k]])
-            answer = reply(text, self.settings.calculator, self.settings.marker)
-            ids = self.tokenizer.encode(answer) if answer else []
+            ids = reply_tokens(self.tokenizer, text, self.settings.calculator, self.settings.marker)
             if len(ids) <= FORCED_ROOM:
                 queue[b, k, : len(ids)] = ids
                 queued[b, k] = len(ids)

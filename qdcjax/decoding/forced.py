@@ -15,14 +15,25 @@ def pause_tokens(tokenizer: Tokenizer | None, calculates: bool, marker: str) -> 
     return tuple(sorted(found))
 
 
-def reply(text: str, calculates: bool, marker: str) -> str | None:
-    """What the host writes after `text`, or None when it has nothing to say.
+def reply_tokens(tokenizer: Tokenizer, text: str, calculates: bool, marker: str) -> list[int]:
+    """Ids of what the host writes after `text`; none when it has nothing to say.
 
     Args:
+      tokenizer: the policy's.
       text: of a sample so far.
       calculates: whether `<<…=` is answered.
       marker: what follows every line end, or nothing.
     """
     if marker and text.endswith("\n"):
-        return marker
-    return calculator.calculate(text) if calculates else None
+        return _going_on(tokenizer, marker)
+    answer = calculator.calculate(text) if calculates else None
+    return [] if answer is None else _going_on(tokenizer, answer)
+
+
+def _going_on(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a text that goes on after another one.
+
+    LLaMA's tokeniser puts a space before every text, which would stand between the two. A newline,
+    which no tokeniser joins with a number, takes it.
+    """
+    return tokenizer.encode(f"\n{text}")[len(tokenizer.encode("\n")) :]

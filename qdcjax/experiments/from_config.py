@@ -1,7 +1,7 @@
 """Config fields → the frozen dataclasses that the rooms take."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from jax.sharding import Mesh
@@ -16,6 +16,28 @@ from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
 
 TASKS = ("word_problems", "gsm8k", "svamp")
+# Section → the study's own fields in it, beside those of the settings that it holds.
+TRAINING = {"sft": ("questions", "validation_questions"), "reward": ("seeds", "threshold")}
+SAMPLING = {
+    "evaluation": ("splits", "questions"),
+    "drafts": ("split", "questions"),
+    "verify": ("prefixes",),
+    "verify_many": ("prefixes",),
+}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Makes the settings of all sections, so that a wrong field is told before a run begins.
+
+    Raises:
+      ValueError: one line that names the field.
+    """
+    task(config["task"], config["seed"])
+    where = mesh(config["mesh"])
+    for section in filter(config.__contains__, TRAINING):
+        training(config[section], section, where)
+    for section in filter(config.__contains__, SAMPLING):
+        sampling(config[section], section)
 
 
 def task(config: Mapping[str, Any], seed: int) -> Task:
@@ -32,17 +54,17 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
 
 
 def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
-    """The training settings in a section, for a mesh; its other fields are the study's own."""
-    fields = {**config, "optimizer": _make(OptimizerConfig, config["optimizer"], section)}
-    settings = _make(TrainSettings, _known(TrainSettings, fields), section)
+    """The training settings in a section of `TRAINING`, for a mesh."""
+    optimizer = _make(OptimizerConfig, config["optimizer"], f"{section}.optimizer")
+    fields = {**config, "optimizer": optimizer}
+    settings = _make(TrainSettings, fields, section, TRAINING[section])
     settings.check(mesh)
     return settings
 
 
 def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> SamplingSettings:
-    """The sampling settings in a section; its other fields are the study's own."""
-    fields = _known(SamplingSettings, {**config, **changes})
-    return _make(SamplingSettings, fields, section)
+    """The sampling settings in a section of `SAMPLING`."""
+    return _make(SamplingSettings, {**config, **changes}, section, SAMPLING[section])
 
 
 def mesh(config: Mapping[str, Any], devices: Sequence | None = None) -> Mesh:
@@ -55,16 +77,16 @@ def predictions(config: Mapping[str, Any]) -> dict[str, Prediction]:
     return {name: Prediction(name, **fields) for name, fields in config.items()}
 
 
-def _known(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _make(
+    kind: type, fields: Mapping[str, Any], section: str, left_out: Collection[str] = ()
+) -> Any:
+    """`kind(**fields)` with lists as tuples; a field that nothing reads is named."""
     names = {field.name for field in dataclasses.fields(kind)}
-    return {name: value for name, value in fields.items() if name in names}
-
-
-def _make(kind: type, fields: Mapping[str, Any], section: str) -> Any:
-    """`kind(**fields)` with lists as tuples; a field that it does not have is named."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    for name in fields:
-        if name not in names:
-            known = ", ".join(sorted(names))
-            raise ValueError(f"{section}.{name} is no field of {kind.__name__}: it has {known}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    known = {}
+    for name, value in fields.items():
+        if name in names:
+            known[name] = tuple(value) if isinstance(value, list) else value
+        elif name not in left_out:
+            there = ", ".join(sorted({*names, *left_out}))
+            raise ValueError(f"{section}.{name} is no field of this section: it has {there}")
+    return kind(**known)

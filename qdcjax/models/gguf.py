@@ -49,7 +49,7 @@ def read_config(path: str | Path) -> TransformerConfig:
     scaling = metadata(reader, "llama.rope.scaling.type", "none")
     if scaling != "none":
         raise ValueError(f"{path}: llama.rope.scaling.type is {scaling!r} and must be 'none'")
-    shapes = {tensor.name: tuple(reversed(tensor.shape.tolist())) for tensor in reader.tensors}
+    shapes = {tensor.name: _shape(tensor) for tensor in reader.tensors}
     if "token_embd.weight" not in shapes:
         raise ValueError(f"{path}: tensor token_embd.weight is missing")
 
@@ -84,7 +84,7 @@ def read_config(path: str | Path) -> TransformerConfig:
 
 
 def read_params(path: str | Path, shardings=None) -> dict[str, Any]:
-    """The parameters in a GGUF file, float32, read tensor by tensor.
+    """The parameters in a GGUF file, float32, read tensor by tensor after all are checked.
 
     Args:
       path: the file.
@@ -96,22 +96,20 @@ def read_params(path: str | Path, shardings=None) -> dict[str, Any]:
     """
     config = read_config(path)
     tensors = {tensor.name: tensor for tensor in open_gguf(path).tensors}
-
-    def take(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        tensor = tensors.pop(name, None)
-        if tensor is None:
-            raise ValueError(f"{path}: tensor {name} is missing")
-        array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        if array.shape != shape:
-            raise ValueError(f"{path}: {name} has shape {array.shape} and must have {shape}")
-        return array
-
     table = LLAMA_TABLE if config.tied else [*LLAMA_TABLE, OUTPUT]
     shapes = param_shapes(Transformer(config))
-    params = tensor_table.read_params(table, shapes, take, shardings)
-    if tensors:
-        raise ValueError(f"{path}: the model has no place for tensor {min(tensors)}")
-    return params
+    found = {name: _shape(tensor) for name, tensor in tensors.items()}
+    tensor_table.check(Path(path), tensor_table.file_shapes(table, shapes), found)
+
+    def take(name: str) -> np.ndarray:
+        return gguf.quants.dequantize(tensors[name].data, tensors[name].tensor_type)
+
+    return tensor_table.read_params(table, shapes, take, shardings)
+
+
+def _shape(tensor: gguf.ReaderTensor) -> tensor_table.Shape:
+    """As numpy has it; the file gives the fastest axis first."""
+    return tuple(reversed(tensor.shape.tolist()))
 
 
 def _row(name: str, parameter: str, layout: tensor_table.Layout) -> tensor_table.Tensor:

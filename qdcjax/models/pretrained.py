@@ -1,12 +1,11 @@
 """Pretrained models in, trained ones out: Hugging Face folders and hub ids, GGUF files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import numpy as np
 from huggingface_hub.errors import HFValidationError
 
 from qdcjax.models import families, gguf, tensor_table
@@ -16,7 +15,8 @@ from qdcjax.models.transformer import Transformer, param_shapes
 
 CONFIG_NAME = "config.json"
 SHARD_BYTES = 5 * 10**9
-DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "tokenizer.model"]
+DOWNLOADED = ["*.safetensors", "*.json", "tokenizer.model"]
+SECOND_COPIES = ["consolidated*", "original/*"]  # of the weights, in their authors' own format
 
 
 def find(name: str) -> Path:
@@ -33,7 +33,11 @@ def find(name: str) -> Path:
     if path := find_here(name):
         return path
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=DOWNLOADED))
+        return Path(
+            huggingface_hub.snapshot_download(
+                name, allow_patterns=DOWNLOADED, ignore_patterns=SECOND_COPIES
+            )
+        )
     except (HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
@@ -71,37 +75,29 @@ def read_config(path: Path) -> TransformerConfig:
 def read_params(path: Path, shardings=None) -> dict[str, Any]:
     """The float32 parameters of the model at a path from `find`, read tensor by tensor.
 
+    Names, shapes and types of all tensors are checked before the first one is read.
+
     Args:
       path: a folder or a GGUF file.
       shardings: tree of shardings like the parameters; by default all on the first device.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: a tensor is missing, misshapen or of unknown use, or a file is damaged.
+      ValueError: a tensor is missing, misshapen, of unknown use or type, or a file is damaged.
     """
     if path.is_file():
         return gguf.read_params(path, shardings)
     config = read_config(path)
     family = families.family(config)
-    table = family.table(config)
+    table, shapes = family.table(config), param_shapes(Transformer(config))
+    expected = tensor_table.file_shapes(table, shapes)
     files = TensorFiles(path)
-    left = files.names()
-
-    def take(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        short = name.removeprefix(family.prefix)  # as some files have it
-        name = short if short in left else name
-        if name not in left:
-            raise ValueError(f"{path}: tensor {name} is missing")
-        left.remove(name)
-        if files.shape(name) != shape:
-            raise ValueError(f"{path}: {name} has shape {files.shape(name)} and must have {shape}")
-        return files.read(name)
-
-    params = tensor_table.read_params(table, param_shapes(Transformer(config)), take, shardings)
-    unknown = [name for name in left if not name.endswith((*family.ignored, *_unused(config)))]
-    if unknown:
-        raise ValueError(f"{path}: the model has no place for tensor {min(unknown)}")
-    return params
+    # Some files leave out the first part of all names.
+    stored = {_full_name(name, family.prefix, expected): name for name in files.names()}
+    found = {name: files.shape(there) for name, there in stored.items()}
+    tensor_table.check(path, expected, found, (*family.ignored, *_unused(config)))
+    files.check_types(stored[name] for name in expected)
+    return tensor_table.read_params(table, shapes, lambda n: files.read(stored[n]), shardings)
 
 
 def export(
@@ -144,6 +140,11 @@ def _fields(path: Path) -> Mapping[str, Any]:
         heads = {"lm_head.weight", "embed_out.weight"}
         fields["tie_word_embeddings"] = not heads & TensorFiles(path).names()
     return fields
+
+
+def _full_name(name: str, prefix: str, expected: Collection[str]) -> str:
+    """The model's name for a tensor of a file, which may lack the prefix."""
+    return prefix + name if prefix + name in expected else name
 
 
 def _unused(config: TransformerConfig) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The tensors of a folder of safetensors files: one file, or shards with an index."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  # names bfloat16 for numpy
@@ -11,6 +11,7 @@ import safetensors.numpy
 
 FILE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+TYPES = ("F64", "F32", "F16", "BF16")
 
 
 class TensorFiles:
@@ -40,6 +41,14 @@ class TensorFiles:
         """Of one tensor, without reading it."""
         return tuple(self._slice(name).get_shape())
 
+    def check_types(self, names: Iterable[str]) -> None:
+        """Raises a ValueError for a tensor that is not of floating point numbers of numpy."""
+        for name in names:
+            kind = self._slice(name).get_dtype()
+            if kind not in TYPES:
+                file = self._folder / self._file_of[name]
+                raise ValueError(f"{file}: {name} is of type {kind}: it must be {', '.join(TYPES)}")
+
     def read(self, name: str) -> np.ndarray:
         """One tensor in the file's own type."""
         return self._slice(name)[...]
@@ -62,15 +71,15 @@ class TensorFiles:
     def _read_index(self) -> dict[str, str]:
         path = self._folder / INDEX_NAME
         try:
-            found = json.loads(path.read_text())["weight_map"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            found = dict(json.loads(path.read_text())["weight_map"])
+        except (ValueError, KeyError, TypeError) as error:  # also of text that is no UTF-8
             raise ValueError(f"{path} is no index of safetensors files: {error!r}") from error
         for file in sorted(set(found.values())):
             inside = set(self._open(file).keys())
             for name in sorted(name for name, where in found.items() if where == file):
                 if name not in inside:
                     raise ValueError(f"{path}: {file} should hold {name} and does not")
-        return dict(found)
+        return found
 
 
 def write_files(

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -102,10 +103,37 @@ def _write_ggml_rotary(parameters: Sequence[jax.Array]) -> jax.Array:
 GGML_ROTARY = Layout(_read_ggml_rotary, _write_ggml_rotary)
 
 
+def check(
+    path: Path,
+    expected: Mapping[str, Shape],
+    found: Mapping[str, Shape],
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Compares names and shapes of the tensors at a path with a model's, before any is read.
+
+    Args:
+      path: for the error.
+      expected: name → shape of the model's (`file_shapes`).
+      found: name → shape of those that are there.
+      ignored: ends of the names that may be there besides.
+
+    Raises:
+      ValueError: a tensor is missing, misshapen or of unknown use.
+    """
+    for name, shape in expected.items():
+        if name not in found:
+            raise ValueError(f"{path}: tensor {name} is missing")
+        if found[name] != shape:
+            raise ValueError(f"{path}: {name} has shape {found[name]} and must have {shape}")
+    unknown = [name for name in found.keys() - expected.keys() if not name.endswith(ignored)]
+    if unknown:
+        raise ValueError(f"{path}: the model has no place for tensor {min(unknown)}")
+
+
 def read_params(
     table: Sequence[Tensor],
     shapes,
-    take: Callable[[str, Shape], np.ndarray],
+    take: Callable[[str], np.ndarray],
     shardings=None,
 ) -> dict[str, Any]:
     """Float32 parameters, read tensor by tensor into the shardings of the caller.
@@ -116,7 +144,7 @@ def read_params(
     Args:
       table: the family's tensors.
       shapes: tree like the parameters with `.shape` at each leaf (`transformer.param_shapes`).
-      take: (name, shape) → that tensor; it raises when there is none of that name and shape.
+      take: name → that tensor; names and shapes have passed `check`.
       shardings: tree of shardings like the parameters; by default all on the first device.
 
     Returns:
@@ -129,9 +157,8 @@ def read_params(
     for tensor in table:
         stacked = "{}" in tensor.name
         parts_shapes = [shapes[name][stacked:] for name in tensor.parameters]
-        shape = _file_shape(tensor.layout, parts_shapes)
         for layer in range(shapes[tensor.parameters[0]][0] if stacked else 1):
-            array = take(tensor.name.format(layer), shape).astype(np.float32, copy=False)
+            array = take(tensor.name.format(layer)).astype(np.float32, copy=False)
             parts = tensor.layout.read(array, parts_shapes)
             for name, part in zip(tensor.parameters, parts, strict=True):
                 sharding = shardings[name]

@@ -37,7 +37,8 @@ class GSM8K:
 
         Raises:
           FileNotFoundError: `data` is no folder with the split's file, nor on the Hub.
-          ValueError: the split is unknown, or a row lacks its question or its answer.
+          ValueError: the split is unknown, a row lacks its question or its answer, or a file is
+            cut short.
         """
         _require_split(split, ("train", "validation", "test"))
         rows = self._rows("test" if split == "test" else "train")
@@ -54,8 +55,9 @@ class GSM8K:
         folder = Path(self.data).expanduser()
         if not folder.is_dir():
             return _hub_rows(self, ("main",), name)
-        lines = _local_file(self, f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        path = _local_file(self, f"{name}.jsonl")
+        lines = enumerate(path.read_bytes().splitlines(), 1)
+        return [_json(line, f"{path}, line {n}", dict) for n, line in lines if line.strip()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,8 @@ class SVAMP:
     def _rows(self) -> list[Mapping[str, Any]]:
         if not Path(self.data).expanduser().is_dir():
             return [row for name in ("train", "test") for row in _hub_rows(self, (), name)]
-        return json.loads(_local_file(self, "SVAMP.json").read_text(encoding="utf-8"))
+        path = _local_file(self, "SVAMP.json")
+        return _json(path.read_bytes(), str(path), list)
 
 
 def svamp_question(body: str, question: str) -> str:
@@ -153,6 +156,17 @@ def _local_file(task: GSM8K | SVAMP, name: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"data={task.data!r}: the folder has no {name}; {_ways(task)}")
     return path
+
+
+def _json(text: bytes, where: str, kind: type) -> Any:
+    """A JSON object or list; what is none is named by where it lies."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:  # also of bytes that are no UTF-8
+        raise ValueError(f"{where}: no JSON, perhaps cut short ({error})") from error
+    if not isinstance(found, kind):
+        raise ValueError(f"{where}: a JSON {type(found).__name__} and must be a {kind.__name__}")
+    return found
 
 
 def _hub_rows(task: GSM8K | SVAMP, config: Sequence[str], split: str) -> list[Mapping[str, Any]]:

@@ -74,9 +74,9 @@ class Program:
         return self.arguments + self.temporaries + self.outputs + self.code
 
 
-def chip(device_kind: str) -> Chip:
-    """The speeds of a device, by its name."""
-    return next(found for name, found in CHIPS.items() if name in device_kind)
+def chip(device_kind: str) -> Chip | None:
+    """The speeds of a device, by its name, or None for one that is not in the table."""
+    return next((found for name, found in CHIPS.items() if name in device_kind), None)
 
 
 def describe(compiled: jax.stages.Compiled, devices: int) -> Program:

@@ -52,7 +52,7 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     """The mesh over `devices` (default: all of them).
 
     Raises:
-      ValueError: when the axes do not divide the devices.
+      ValueError: when the axes do not divide the devices, or the pod's network cannot form them.
     """
     devices = jax.devices() if devices is None else devices
     shape = [config.data, config.fsdp, config.tensor]
@@ -66,7 +66,15 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
             f"mesh data={config.data}, fsdp={config.fsdp}, tensor={config.tensor} does not fit "
             f"{len(devices)} devices; their product must be that number (-1 once fills in)"
         )
-    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    try:
+        return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    except NotImplementedError as error:  # JAX lays each axis along whole axes of a pod's network
+        sides = zip(*(device.coords for device in devices), strict=True)
+        pod = " × ".join(str(1 + max(side)) for side in sides)
+        raise ValueError(
+            f"mesh data={shape[0]}, fsdp={shape[1]}, tensor={shape[2]} cannot be laid on a pod of "
+            f"{pod} chips: each size must be a product of some of these numbers, each used once"
+        ) from error
 
 
 def on_mesh(function: Callable, mesh: Mesh) -> Callable:

@@ -1,13 +1,12 @@
 import importlib.util
-import io
 import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import llama_tokenizers
 import pytest
-import sentencepiece
 import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -48,23 +47,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def llama():
-    """A sentencepiece model with LLaMA's settings: a space before every text, no pad token."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter("\n".join(LINES).split("\n")),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=400,
-        byte_fallback=True,
-        split_digits=True,
-        normalization_rule_name="identity",
-        add_dummy_prefix=True,
-        remove_extra_whitespaces=False,
-        pad_id=-1,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    return model.getvalue()
+    return llama_tokenizers.sentencepiece_model(LINES)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +116,20 @@ def test_awkward_texts_come_back_exactly(trained, llama, tmp_path):
 def test_any_text_comes_back_exactly(trained, llama, text):
     assert_exact(trained, [text])
     assert_exact(type(trained)(llama), [text])
+
+
+@pytest.mark.parametrize("kind", ["tokenizer.model", "tokenizer.json", "bytes"])
+def test_word_problems_come_back_exactly_from_others_tokenizers(texts, tmp_path, kind):
+    if kind == "tokenizer.model":
+        (tmp_path / kind).write_bytes(llama_tokenizers.sentencepiece_model(texts[:500], 1_000))
+    elif kind == "tokenizer.json":
+        llama_tokenizers.write_json(tmp_path, texts[:500], 1_000)
+    else:
+        byte_level_json(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert_exact(tokenizer, texts)
+    spaced = tokenizer.encode("apples") == tokenizer.encode("a apples")[1:]
+    assert spaced == (kind != "bytes"), "LLaMA's put a space before every text"
 
 
 def test_word_problems_come_back_exactly_after_training_on_some(texts):
@@ -242,6 +239,16 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         assert expected in message(ValueError, tmp_path / name)
+    damaged = byte_level_json(tmp_path / "damaged")
+    for name, content in (
+        ("tokenizer_config.json", b'{"eos_token": "<|st'),
+        ("special_tokens_map.json", b"[1]"),
+        ("special_tokens_map.json", b"\xff"),
+        ("tokenizer.json", (damaged / "tokenizer.json").read_bytes()[:-99]),
+    ):
+        (damaged / name).write_bytes(content)
+        assert str(damaged / name) in message(ValueError, damaged)
+        (damaged / name).unlink()
     nameless = byte_level_json(tmp_path / "nameless")
     file = nameless / "tokenizer.json"
     file.write_text(file.read_text().replace("<|endoftext|>", "<|other|>"))

@@ -4,14 +4,16 @@ import dataclasses
 import json
 import tracemalloc
 
+import huggingface_hub
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
+from huggingface_hub.utils import filter_repo_objects
 
-from qdcjax.models import families, pretrained
+from qdcjax.models import families, pretrained, tensor_table
 from qdcjax.models.config import RopeScaling, TransformerConfig
 from qdcjax.models.safetensors_files import FILE_NAME, INDEX_NAME
 from qdcjax.models.transformer import Transformer
@@ -80,17 +82,22 @@ def test_tensors_go_straight_into_the_callers_shardings(exported, devices, shape
     assert jax.tree.all(same)
 
 
-def test_the_host_holds_about_one_tensor(tmp_path, random_params):
+@pytest.mark.parametrize("shape", [None, (2, 2, 2)], ids=["a file, a device", "shards, 8 devices"])
+def test_the_host_holds_about_one_tensor(tmp_path, random_params, devices, shape):
     config = TransformerConfig(
         vocab_size=256, layers=16, width=128, heads=4, kv_heads=4, head_width=32, mlp_width=512
     )
     params = random_params(Transformer(config))
-    pretrained.export(tmp_path, config, params)
-    pretrained.read_params(tmp_path)  # compiles
-    largest = 4 * 512 * 128
     whole = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    pretrained.export(tmp_path, config, params, shard_bytes=whole // 4 if shape else whole)
+    assert len(list(tmp_path.glob("*.safetensors"))) == (5 if shape else 1)
+    shardings = shape and param_shardings(
+        Transformer(config), make_mesh(MeshConfig(*shape), devices)
+    )
+    pretrained.read_params(tmp_path, shardings)  # compiles
+    largest = 4 * 512 * 128
     tracemalloc.start()
-    pretrained.read_params(tmp_path)
+    pretrained.read_params(tmp_path, shardings)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert largest < peak < 5 * largest < whole / 6
@@ -120,6 +127,7 @@ def test_names_without_the_first_part(tmp_path, random_params):
     assert jax.tree.all(jax.tree.map(jnp.array_equal, pretrained.read_params(tmp_path), params))
 
 
+HEAD = "lm_head.weight"  # the last one to be read
 DOWN = "model.layers.0.mlp.down_proj.weight"
 # What is done to the folder → words of the one line.
 DAMAGES = {
@@ -163,6 +171,10 @@ DAMAGES = {
         ("-of-", "cannot be read"),
     ),
     "the index is cut": (lambda f: (f / INDEX_NAME).write_text("{"), (INDEX_NAME, "no index")),
+    "the index is a list": (
+        lambda f: (f / INDEX_NAME).write_text('{"weight_map": ["model-00001-of-00002"]}'),
+        (INDEX_NAME, "no index"),
+    ),
     "a shard without its tensor": (
         lambda f: change_tensor(f, DOWN, lambda tensors: tensors.pop(DOWN)),
         (INDEX_NAME, DOWN, "does not"),
@@ -170,6 +182,20 @@ DAMAGES = {
     "a tensor of the wrong shape": (
         lambda f: change_tensor(f, DOWN, lambda tensors: tensors.update({DOWN: tensors[DOWN].T})),
         (DOWN, "has shape (48, 32)", "must have (32, 48)"),
+    ),
+    "a tensor of the wrong shape at the end": (
+        lambda f: change_tensor(f, HEAD, lambda tensors: tensors.update({HEAD: tensors[HEAD].T})),
+        (HEAD, "has shape (32, 64)", "must have (64, 32)"),
+    ),
+    "a type that numpy lacks": (
+        lambda f: change_tensor(
+            f, HEAD, lambda t: t.update({HEAD: t[HEAD].astype(ml_dtypes.float8_e4m3fn)})
+        ),
+        (HEAD, "F8_E4M3", "F32, F16, BF16"),
+    ),
+    "whole numbers": (
+        lambda f: change_tensor(f, HEAD, lambda t: t.update({HEAD: t[HEAD].astype(np.int8)})),
+        (HEAD, "I8", "F32"),
     ),
     "an unknown tensor": (
         lambda f: add_to_index(f, "model.layers.0.mlp.router.weight"),
@@ -190,11 +216,17 @@ def add_to_index(folder, name):
     (folder / INDEX_NAME).write_text(json.dumps({"weight_map": index | {name: index[DOWN]}}))
 
 
+def too_early(*_):
+    pytest.fail("a parameter is made before all tensors are checked")
+
+
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_bad_folder_is_told_in_one_line(exported, name):
+def test_a_bad_folder_is_told_in_one_line(exported, name, monkeypatch):
     folder, _ = exported
     damage, words = DAMAGES[name]
     damage(folder)
+    monkeypatch.setattr(tensor_table, "_place", too_early)
+    monkeypatch.setattr(tensor_table, "_zeros", too_early)
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
         pretrained.read_config(folder)
         pretrained.read_params(folder)
@@ -231,6 +263,34 @@ def test_what_no_family_has_is_not_exported(tmp_path, random_params):
         with pytest.raises(ValueError, match=word):
             pretrained.export(tmp_path / "out", config, None)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_id_is_downloaded_once_and_read(exported, monkeypatch):
+    """Weights that are there twice, in two formats, come once."""
+    folder, params = exported
+    hub = {
+        *("config.json", "tokenizer.json", "tokenizer.model", "model.safetensors"),
+        *("model-00001-of-00002.safetensors", "model.safetensors.index.json"),
+        *("consolidated.safetensors", "consolidated-00001.safetensors", "original/params.json"),
+        *("original/model.safetensors", "pytorch_model.bin", "README.md"),
+    }
+    asked = {}
+
+    def snapshot_download(name, allow_patterns, ignore_patterns):
+        asked[name] = set(
+            filter_repo_objects(hub, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)
+        )
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    path = pretrained.find("some-owner/some-model")
+    assert list(asked) == ["some-owner/some-model"]
+    assert asked["some-owner/some-model"] == {
+        *("config.json", "tokenizer.json", "tokenizer.model", "model.safetensors"),
+        *("model-00001-of-00002.safetensors", "model.safetensors.index.json"),
+    }
+    assert pretrained.read_config(path) == TINY
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, pretrained.read_params(path), params))
 
 
 def test_a_name_that_is_nothing(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from make_smollm2_expected import FIXTURE, reference_logits
 
 from qdcjax.data.tokenizers import load_tokenizer
+from qdcjax.models import tensor_table
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.gguf import read_config, read_params, smollm2_path
 from qdcjax.models.transformer import Transformer, init_params
@@ -150,7 +151,13 @@ def test_a_written_file_gives_the_tree_of_the_transformer(tied, tmp_path):
         np.testing.assert_array_equal(params["head"]["kernel"], weights["output"].T)
 
 
-def test_what_cannot_be_imported_is_one_clear_line(tmp_path):
+def too_early(*_):
+    pytest.fail("a parameter is made before all tensors are checked")
+
+
+def test_what_cannot_be_imported_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensor_table, "_place", too_early)
+    monkeypatch.setattr(tensor_table, "_zeros", too_early)
     weights = tiny_weights(TINY)
     extra = weights | {"blk.0.attn_q_bias": weights["output_norm"]}
     wrong = weights | {"blk.1.ffn_up": weights["blk.1.ffn_up"].T.copy()}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+import runs
 import synthetic_report
 
 from qdcjax.reporting import page
@@ -57,6 +58,19 @@ def open_page(path, profile, *flags):
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
+def drive(path, folder, *flags):
+    """What the driver saw in a page that logs nothing."""
+    html = path.read_text(encoding="utf-8")
+    # The page's own policy admits no second script, so the driven copy goes without it.
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+    driven = folder / "driven.html"
+    driven.write_text(html.replace("</body>", f"<script>{DRIVER}</script></body>"), "utf-8")
+    dom, logged = open_page(driven, folder / "profile", *flags)
+    assert logged == []
+    title = re.search(r"<title>(.*?)</title>", dom, re.S).group(1)
+    return json.loads(title.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chromium")
@@ -77,15 +91,7 @@ def test_a_reader_finds_figures_solutions_and_no_errors(report, tmp_path):
 
 def test_filters_paging_and_the_switch_of_models(report, tmp_path):
     made, path = report
-    html = path.read_text(encoding="utf-8")
-    # The page's own policy admits no second script, so the driven copy goes without it.
-    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
-    driven = tmp_path / "driven.html"
-    driven.write_text(html.replace("</body>", f"<script>{DRIVER}</script></body>"), "utf-8")
-    dom, logged = open_page(driven, tmp_path / "profile", "--window-size=500,2400")
-    assert logged == []
-    title = re.search(r"<title>(.*?)</title>", dom, re.S).group(1)
-    seen = json.loads(title.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    seen = drive(path, tmp_path, "--window-size=500,2400")
 
     solutions = made.browser.solutions
     wrong = sum(not s.correct for s in solutions)
@@ -113,3 +119,17 @@ def test_the_policy_blocks_a_script_that_is_not_the_pages_own(report, tmp_path):
     )
     dom, logged = open_page(injected, tmp_path / "profile")
     assert "<title>ran</title>" not in dom and any("Content Security Policy" in x for x in logged)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_run_shows_its_figures_and_solutions(tmp_path):
+    """The smoke study's own report, as a reader opens it, and as the driver does."""
+    workdir = runs.finished("sorm")
+    dom, logged = open_page(workdir / "report.html", tmp_path / "as it is")
+    assert logged == [] and dom.count('class="solution"') == 10
+    seen = drive(workdir / "report.html", tmp_path)
+    assert len(seen["images"]) == len(list((workdir / "figures").iterdir())) > 3
+    assert min(seen["images"]) > 400, "pixels across"
+    config = json.loads((workdir / "config.json").read_text())["config"]
+    assert seen["all"] == f"1–10 of {config['evaluation']['questions']}" and seen["cards"] == 10
+    assert (seen["scores"], seen["one"], seen["tint"]) == (2, 1, True), "an ORM and a SORM"

@@ -117,6 +117,29 @@ def test_hub_copies_give_the_same_problems(tmp_path, monkeypatch):
     assert SVAMP().problems() == SVAMP(str(tmp_path)).problems()
 
 
+def test_a_damaged_file_is_named(tmp_path):
+    task = write_gsm8k(tmp_path)
+    (tmp_path / "SVAMP.json").write_text(json.dumps(SVAMP_ROWS))
+    whole = {name: (tmp_path / name).read_bytes() for name in ("train.jsonl", "SVAMP.json")}
+
+    def told(problems, name, content) -> str:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError) as caught:
+            problems()
+        assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def train():
+        return task.problems("train")
+
+    assert "line 20" in told(train, "train.jsonl", whole["train.jsonl"][:-9])
+    assert "line 2:" in told(train, "train.jsonl", b'{"question": "a", "answer": "#### 1"}\n[1]\n')
+    assert "line 1:" in told(train, "train.jsonl", b"\xff\n")
+    svamp = SVAMP(str(tmp_path)).problems
+    assert "cut short" in told(svamp, "SVAMP.json", whole["SVAMP.json"][:-9])
+    assert "must be a list" in told(svamp, "SVAMP.json", b'{"a": 1}')
+
+
 def test_missing_data_is_one_clear_line(tmp_path, monkeypatch):
     def unreachable(*names, split):
         raise ConnectionError(f"Couldn't reach {names[0]!r} on the Hub\nand more")

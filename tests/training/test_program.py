@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from qdcjax.training import program
+from qdcjax.training.utilisation import peak_flops
 
 TPU = """
 HloModule jit_update, is_scheduled=true
@@ -93,3 +94,8 @@ def test_the_floor_of_a_step_s_time():
     chip = program.chip("TPU v5 lite")
     found = program.floors(197e12, 819e9, 100e9, 197e12, chip)
     assert found == {"products": 1.0, "memory": 1.0, "interconnect": 0.5}
+
+
+def test_a_chip_that_is_not_known_has_no_speeds():
+    assert program.chip("TPU v3") is None and peak_flops("TPU v3") is None
+    assert all(peak_flops(name) for name in program.CHIPS)

@@ -3,6 +3,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import sft
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, init_params, param_shapes
 from qdcjax.training import sharding
@@ -81,3 +82,38 @@ def test_rows_are_spread_and_their_number_made_whole(make_mesh):
     placed = sharding.spread(array, mesh)
     np.testing.assert_array_equal(placed, array)
     assert placed.addressable_shards[0].data.shape == (2, 3)
+
+
+class Chip:
+    """A TPU of a pod, as far as `jax.make_mesh` looks at one."""
+
+    platform, process_index, slice_index, core_on_chip = "tpu", 0, 0, 0
+
+    def __init__(self, device_kind, coords):
+        self.device_kind, self.coords = device_kind, coords
+
+
+PODS = [("TPU v4", (4, 4, 4)), ("TPU v5 lite", (16, 16, 1))]
+
+
+def pod(kind, shape):
+    return [Chip(kind, coords) for coords in np.ndindex(*shape)]
+
+
+def test_a_mesh_that_a_pod_s_network_cannot_form_is_named():
+    words = "data=2, fsdp=8, tensor=4 cannot be laid on a pod of 4 × 4 × 4 chips"
+    with pytest.raises(ValueError, match=words) as caught:
+        sharding.make_mesh(sharding.MeshConfig(-1, 8, 4), pod(*PODS[0]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("preset", ["llama2_7b", "llama2_13b"])
+@pytest.mark.parametrize(("kind", "shape"), PODS)
+def test_the_meshes_of_large_presets_suit_their_pods(preset, kind, shape):
+    config = sft.get_config(preset)
+    mesh = sharding.make_mesh(sharding.MeshConfig(**config.mesh), pod(kind, shape))
+    assert mesh.size == np.prod(shape)
+    assert config.sft.batch_size % sharding.row_parts(mesh) == 0
+    policy = {k: v for k, v in config.policy.items() if k not in ("pretrained", "lora")}
+    model = Transformer(TransformerConfig(vocab_size=config.tokenizer.vocab_size, **policy))
+    sharding.param_shardings(model, mesh)  # raises where the mesh does not divide an axis

@@ -1,0 +1,35 @@
+"""Config sections become settings; a field that nothing reads is named before a run begins."""
+
+import pytest
+
+from configs import evaluate, sft, sorm
+from qdcjax.experiments import from_config
+
+CONFIGS = {"sft": sft, "sorm": sorm, "evaluate": evaluate}
+
+
+@pytest.mark.parametrize("preset", ["", "smoke", "smollm2"])
+@pytest.mark.parametrize("study", CONFIGS)
+def test_every_config_passes(study, preset):
+    from_config.check(CONFIGS[study].get_config(preset).to_dict())
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["task", "mesh", "sft.optimizer", *from_config.TRAINING, *from_config.SAMPLING],
+)
+def test_a_misspelt_field_of_any_section_is_named(section):
+    config = sorm.get_config("smoke").to_dict()
+    fields = config
+    for name in section.split("."):
+        fields = fields[name]
+    fields["topk"] = 5
+    with pytest.raises(ValueError, match=rf"^{section}\.topk is no field of this section: it has"):
+        from_config.check(config)
+
+
+def test_settings_hold_what_the_section_says_and_what_is_changed():
+    section = {"splits": ["test"], "questions": 3, "samples": 4, "stop_strings": ["\n"]}
+    settings = from_config.sampling(section, "evaluation", samples=1, temperature=0.0)
+    assert (settings.samples, settings.temperature) == (1, 0.0)
+    assert settings.stop_strings == ("\n",), "lists are tuples"
