@@ -122,7 +122,7 @@ def accuracy_plate(
         chance=0.5,
     )
     path = figures.save(figure, folder / f"steps_by_{group}.png")
-    least = f"at least {LEAST_IN_A_CLASS} right and {LEAST_IN_A_CLASS} wrong ones"
+    least = f"at least {LEAST_IN_A_CLASS} right and {LEAST_IN_A_CLASS} wrong steps"
     return [Plate(path, f"Step accuracy by {words}, where there are {least}.")]
 
 
