@@ -21,14 +21,21 @@ def bucket_lengths(lengths: Sequence[int], buckets: int, multiple: int = 32) -> 
     return tuple(sorted({int(length) for length in padded}))
 
 
-def length_buckets(lengths: Sequence[int], buckets: int) -> list[tuple[np.ndarray, int]]:
+def length_buckets(
+    lengths: Sequence[int], buckets: int, padded: Sequence[int] = ()
+) -> list[tuple[np.ndarray, int]]:
     """(rows, padded length) of each bucket that holds a row.
 
     The longest comes first: a run too large for memory then ends at its first step, not hours on.
+
+    Args:
+      lengths: of the rows.
+      buckets: how many padded lengths at most, where `padded` does not give them.
+      padded: rising lengths, of which the last holds every row.
     """
     if not len(lengths):
         return []
-    padded = np.asarray(bucket_lengths(lengths, buckets))
+    padded = np.asarray(padded or bucket_lengths(lengths, buckets))
     of_row = padded[np.searchsorted(padded, lengths)]
     return [(np.flatnonzero(of_row == length), int(length)) for length in np.unique(of_row)[::-1]]
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import length_buckets
+from qdcjax.data.batches import bucket_lengths, length_buckets
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
 from qdcjax.decoding.forced import pause_tokens, reply_tokens
@@ -66,6 +66,8 @@ class SamplingSettings:
       marker: text that is forced at the beginning and after every line end (needs a tokeniser).
       batch_size: samples (prompts × K) in flight.
       buckets: number of padded prompt lengths.
+      widths: the padded prompt lengths themselves, for several calls that share their compiled
+        programs (see `shared_shapes`).
       first_sample: index of the first sample, for going on where an earlier call ended.
     """
 
@@ -79,6 +81,7 @@ class SamplingSettings:
     marker: str = ""
     batch_size: int = 256
     buckets: int = 2
+    widths: tuple[int, ...] = ()
     first_sample: int = 0
 
     def __post_init__(self):
@@ -110,6 +113,20 @@ class Samples:
     kept_log_mass: np.ndarray
     sampled: np.ndarray
     truncated: np.ndarray
+
+
+def shared_shapes(settings: SamplingSettings, lengths: Sequence[int]) -> SamplingSettings:
+    """Settings under which calls on parts of some prompts compile no more than one on all of them.
+
+    Args:
+      settings: how to sample.
+      lengths: of all prompts.
+    """
+    return dataclasses.replace(
+        settings,
+        widths=bucket_lengths(lengths, settings.buckets),
+        batch_size=min(settings.batch_size, settings.samples * len(lengths)),
+    )
 
 
 def stream(*parts: object) -> int:
@@ -161,9 +178,10 @@ def sample(
     size = max(1, settings.batch_size // K)
     params = params_for_sampling(model, params, mesh)
     with progress(len(lengths) * K, description, "samples") as bar:
-        for rows, width in length_buckets(lengths, settings.buckets):
+        for rows, width in length_buckets(lengths, settings.buckets, settings.widths):
             batch = _Batch(model, params, mesh, prompts, settings, decoding, key, tokenizer)
-            for finished in batch.complete(rows, min(size, len(rows)), width, result):
+            places = size if settings.widths else min(size, len(rows))
+            for finished in batch.complete(rows, places, width, result):
                 tokens = int(result.lengths[finished].sum())
                 bar.advance(len(finished) * K, tokens=tokens)
     if settings.stop_strings:

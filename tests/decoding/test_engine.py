@@ -4,7 +4,15 @@ import jax
 import numpy as np
 import pytest
 
-from qdcjax.decoding import Prompts, Samples, SamplingSettings, generate, sample, stream
+from qdcjax.decoding import (
+    Prompts,
+    Samples,
+    SamplingSettings,
+    generate,
+    sample,
+    shared_shapes,
+    stream,
+)
 from qdcjax.models.transformer import Transformer
 from qdcjax.training import sharding
 from qdcjax.training.losses import token_log_probs
@@ -341,6 +349,21 @@ def small_room(run, policy, count_calls):
 
 def test_compilations_are_no_more_than_buckets(small_room):
     assert small_room[1] == {"run": 2, "insert": 2}
+
+
+def test_parts_of_some_prompts_share_their_compilations(run, policy, count_calls):
+    prompts = [[*ids, *[5] * n] for ids in policy.prompts() for n in (0, 40)]
+    lengths = [len(ids) for ids in prompts]
+    short = dataclasses.replace(SETTINGS, max_new_tokens=2, batch_size=9)
+    settings = shared_shapes(dataclasses.replace(short, buckets=2), lengths)
+    whole = run(prompts, max_new_tokens=2, batch_size=9, buckets=2)
+    with pytest.MonkeyPatch.context() as patch:
+        calls = count_calls(patch, generate, "run")
+        for rows in ([0, 2, 4], [1, 3], [5], [6, 7]):  # of other numbers and lengths
+            part = Prompts([prompts[row] for row in rows], np.asarray(rows, np.uint32))
+            found = sample(policy.model, policy.params, part, settings, KEY, policy.tokenizer)
+            assert_equal_rows(found, whole, rows)
+    assert calls["run"] <= 2
 
 
 def test_the_calculator_cuts_off_at_the_end_of_the_room(small_room, policy):
