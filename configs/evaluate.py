@@ -1,7 +1,11 @@
-"""Evaluates a stored policy on a task, and reranks with a stored reward model.
+"""Evaluates any policy on a task, and reranks its samples with a stored reward model.
 
     python -m qdcjax.main --config=configs/evaluate.py --config.checkpoint=runs/sorm-default \\
         --config.model=student --config.reward_model=orm-0
+
+`checkpoint` is a run's folder, whose stage `model` is meant; a stage's own folder; or a pretrained
+model as `policy.pretrained` takes it: a Hugging Face folder or hub id, a GGUF file, `smollm2`.
+`reward_model` is a stage of the run, or a stage's own folder.
 
 Expect, with seed 0: the student's own figures in RESULTS.md, and rerank@8 below one sample.
 """
@@ -20,6 +24,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.checkpoint = "runs/sorm-default"
     config.model = "student"
     config.reward_model = config_dict.placeholder(str)
+    config.policy = ConfigDict(
+        {field: defaults.policy[field] for field in ("max_length", "dtype")}
+    )  # of pretrained files; a stage says how it was trained
     config.mesh = defaults.mesh
     config.task = defaults.task
     config.evaluation = defaults.evaluation

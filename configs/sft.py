@@ -88,12 +88,12 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def smoke(config: ConfigDict) -> None:
-    """Seconds: one template with small numbers, and a student that learns little but the format."""
+    """Seconds: one template with numbers up to ten, and a student that is right now and then."""
     config.task.update(templates=DEFAULT_TEMPLATES[:1], held_out_templates=DEFAULT_HELD_OUT[:1])
-    config.task.update(min_depth=1, max_depth=2, largest=12)
+    config.task.update(min_depth=1, max_depth=2, largest=10)
     config.tokenizer.vocab_size = 420
     config.policy.update(width=32, head_width=16, mlp_width=96)
-    config.sft.update(questions=600, validation_questions=20, steps=150, batch_size=16)
+    config.sft.update(questions=600, validation_questions=20, steps=200, batch_size=16)
     config.sft.optimizer.learning_rate = 1e-2
     config.sft.update(microbatches=1, buckets=1, checkpoint_every=75, evaluate_every=75)
     config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)

@@ -27,7 +27,6 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     config.verify = ConfigDict(
         {
-            "prefixes": 0,
             "samples": 8,
             "temperature": 1.0,
             "max_new_tokens": 120,
@@ -50,8 +49,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.predictions = predictions()
     if preset == "smoke":
         smoke(config)
-    elif preset == "smollm2":
-        smollm2(config)
+    elif preset:
+        gsm8k(config)
     return config
 
 
@@ -101,11 +100,11 @@ def predictions() -> ConfigDict:
     )
 
 
-def smollm2(config: ConfigDict) -> None:
-    """One GPU: the student is SmolLM2-135M on GSM8K, whose steps have no exact truth."""
+def gsm8k(config: ConfigDict) -> None:
+    """A pretrained student on GSM8K, which has no third split and no exact truth of steps."""
     large = {"max_new_tokens": 256, "batch_size": 768}
     config.drafts.update(split="train", questions=2_000, **large)
     config.verify.update(**large)
     config.verify_many.update(**large)
-    config.reward.update(steps=1_000, microbatches=1)
+    config.reward.update(steps=1_000, batch_size=config.sft.batch_size, microbatches=1)
     config.reward.optimizer.learning_rate = 2e-5

@@ -1,5 +1,6 @@
 """Evaluation of a policy on a task: greedy accuracy, and maj@K, pass@K, rerank@K of samples."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,20 +9,21 @@ from typing import Any
 import datasets
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config, publish
+from qdcjax.experiments.policies import find_policy, load_policy
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.reasoning.answers import extract_vote
-from qdcjax.reasoning.reward_models import Solution, score
+from qdcjax.reasoning.reward_models import Solution, answer_values, score
 from qdcjax.reasoning.rollouts import sample_solutions
 from qdcjax.reasoning.voting import majority_at_k, pass_at_k, rerank_at_k
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section
 from qdcjax.tasks.answers import gold_answer
 from qdcjax.tasks.problem import Problem, Task
-from qdcjax.training.store import StoredModel, load_model
+from qdcjax.training.processes import is_writer
+from qdcjax.training.store import StoredModel
 from qdcjax.workdir import Workdir
 
 # Name of an estimate over k samples → what a reader calls it.
@@ -33,38 +35,29 @@ KINDS = {
     "maj": "maj@{}",
 }
 PART = 512  # of a table: what a kill can cost
+SHOWN = 100  # solutions of a table in `samples/`
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
-    """Evaluates a stored policy, with a stored reward model where one is given."""
-    folder, mesh = Path(config["checkpoint"]), from_config.mesh(config["mesh"])
-    policy = load_output(folder, "model", config["model"], "tokens", mesh)
-    reward = config["reward_model"]
-    reranker = load_output(folder, "reward_model", reward, "scalar", mesh) if reward else None
-    results = evaluate_policy(config, workdir, policy, after=[], reranker=reranker)
+    """Evaluates a policy, with a stored reward model where one is given."""
+    task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
+    check(config, task)
+    source = find_policy(config["checkpoint"], config["model"])
+    policy = load_policy(config, source, mesh)
+    reranker = load_reranker(config, mesh) if config["reward_model"] else None
+    mark_source(workdir, source)
+    results = evaluate_policy(config, workdir, policy, ["policy"], reranker)
 
     def report() -> Report:
         return Report(
             title="Evaluation of a policy",
-            description=f"Model {config['model']} of {folder} on {config['task']['name']}.",
+            description=f"The policy in {source} on {config['task']['name']}.",
             run=publish.run_facts(workdir),
             headline=headline(config["evaluation"]["splits"], results),
             sections=[at_k_section(workdir, results)],
         )
 
     return publish.publish(workdir, report, publish.flat(results))
-
-
-def load_output(folder: Path, field: str, name: str, output: str, mesh: Mesh) -> StoredModel:
-    """The model of a stage of another run; one of the wrong kind is told by its field."""
-    stored = load_model(folder / "stages" / name, mesh)
-    if stored.model.config.output != output:
-        kinds = {"tokens": "policy", "scalar": "reward model"}
-        raise ValueError(
-            f"{field}={name} of {folder} is a {kinds[stored.model.config.output]}; give a "
-            f"{kinds[output]}"
-        )
-    return stored
 
 
 def evaluate_policy(
@@ -87,10 +80,17 @@ def evaluate_policy(
         scores = None
         if reranker is not None:
             solutions = as_solutions(policy, problems, sampled)
-            scores = np.asarray([values[-1] for values in score(reranker, solutions)])
+            scores = answer_values(solutions, score(reranker, solutions))
         measured = accuracies(problems, greedy) | at_k(problems, sampled, scores)
         results |= {f"{name}_{split}": value for name, value in measured.items()}
     return results
+
+
+def check(config: Mapping[str, Any], task: Task) -> None:
+    """Raises for what is wrong in `config.evaluation`, before a policy is trained for it."""
+    from_config.sampling(config["evaluation"], "evaluation")
+    for split in config["evaluation"]["splits"]:
+        test_problems(config, task, split)
 
 
 def test_problems(config: Mapping[str, Any], task: Task, split: str) -> Sequence[Problem]:
@@ -113,13 +113,31 @@ def solve(
     settings = from_config.sampling(config["evaluation"], "evaluation", **changes)
     name = f"{'greedy' if greedy else 'samples'}-{split}"
     key = jax.random.fold_in(jax.random.key(config["seed"]), 1)
-    return workdir.table(
+    table = workdir.table(
         name,
-        ["seed", "task", "evaluation", *(f for f in ("checkpoint", "model") if f in config)],
+        ["seed", "task", "evaluation"],
         after,
         lambda: publish.parts(problems, PART),
         lambda part: sample_solutions(policy, task, part, settings, key, name),
     )
+    if is_writer():
+        write_samples(workdir.path / "samples" / f"{name}.jsonl", problems, table)
+    return table
+
+
+def write_samples(file: Path, problems: Sequence[Problem], table: datasets.Dataset) -> None:
+    """The first `SHOWN` solutions of a table for a reader: question, text, correct a line."""
+    questions = {problem.id: problem.question for problem in problems}
+    lines = [
+        {
+            "question": questions[row["problem_id"]],
+            "text": row["text"],
+            "correct": row["correct"],
+        }
+        for row in table.select(range(min(SHOWN, len(table))))
+    ]
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def as_solutions(
@@ -136,12 +154,22 @@ def as_solutions(
 
 
 def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[str, Interval]:
-    """Greedy accuracy (strict and flexible), share of truncated completions."""
+    """Greedy accuracy (strict and flexible), tokens, and shares of what went wrong otherwise.
+
+    Truncated completions, those with several answer markers, those whose number cannot be read.
+    """
     questions = np.asarray(greedy["problem_id"])
-    columns = {"accuracy": "correct", "flexible_accuracy": "flexible", "truncated": "truncated"}
+    columns = {
+        "accuracy": greedy["correct"],
+        "flexible_accuracy": greedy["flexible"],
+        "truncated": greedy["truncated"],
+        "flagged": greedy["flagged"],
+        "errors": greedy["error"],
+        "tokens": [len(tokens) for tokens in greedy["tokens"]],
+    }
     results = {
-        f"greedy_{name}": bootstrap(np.asarray(greedy[column], float), questions)
-        for name, column in columns.items()
+        f"greedy_{name}": bootstrap(np.asarray(values, float), questions)
+        for name, values in columns.items()
     }
     depths = np.asarray([problem.meta.get("depth", 0) for problem in problems])
     for depth in np.unique(depths[depths > 0]):
@@ -154,7 +182,9 @@ def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[st
 def at_k(
     problems: Sequence[Problem], sampled: datasets.Dataset, scores: np.ndarray | None = None
 ) -> dict[str, Interval]:
-    """maj@k, pass@k and, with scores, rerank@k for k = 1, 2, 4, … up to the samples a question.
+    """maj@k, pass@k and, with scores, rerank@k for k = 1, 2, 4, … and all K samples a question.
+
+    Also one sample's accuracy, tokens and chance of being truncated.
 
     Args:
       problems: N questions.
@@ -170,7 +200,15 @@ def at_k(
     ]
     gold = [gold_answer(problem.answer) for problem in problems]
     questions = [problem.id for problem in problems]
-    results = {"sampled_accuracy": bootstrap(correct.mean(axis=1), questions)}
+    columns = {
+        "accuracy": sampled["correct"],
+        "truncated": sampled["truncated"],
+        "tokens": [len(tokens) for tokens in sampled["tokens"]],
+    }
+    results = {
+        f"sampled_{name}": bootstrap(np.reshape(values, (N, K)).mean(axis=1), questions)
+        for name, values in columns.items()
+    }
     for k in powers_of_two(K):
         values = {
             "pass": pass_at_k(K, correct.sum(axis=1), k),
@@ -185,8 +223,8 @@ def at_k(
 
 
 def powers_of_two(largest: int) -> list[int]:
-    """1, 2, 4, … up to `largest`."""
-    return [2**i for i in range(largest.bit_length())]
+    """1, 2, 4, … below `largest`, and `largest` itself."""
+    return [*(2**i for i in range((largest - 1).bit_length())), largest]
 
 
 def headline(splits: Sequence[str], results: Mapping[str, Interval]) -> list[HeadlineRow]:

@@ -3,7 +3,6 @@
 Other studies start from its stage `student`.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, pad_and_stack
+from qdcjax.data.batches import Example, bucket_lengths, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
-from qdcjax.data.tokenizers import load_tokenizer, train_sentencepiece
+from qdcjax.data.tokenizers import train_sentencepiece
 from qdcjax.experiments import evaluate, from_config, publish
+from qdcjax.experiments.policies import pretrained_policy
 from qdcjax.models import lora, pretrained
-from qdcjax.models.config import ARITHMETIC, Lora, TransformerConfig
+from qdcjax.models.config import Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
@@ -27,7 +27,6 @@ from qdcjax.training.processes import is_writer, to_host
 from qdcjax.training.sharding import (
     init_on_mesh,
     on_mesh,
-    param_shardings,
     spread,
     whole_rows,
 )
@@ -39,6 +38,7 @@ STUDENT_FIELDS = ("seed", "task", "tokenizer", "policy", "sft")
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """Trains the student, then evaluates it; returns the summary."""
+    evaluate.check(config, from_config.task(config["task"], config["seed"]))
     student = train_student(config, workdir)
     results = evaluate.evaluate_policy(config, workdir, student, after=["student"])
 
@@ -97,7 +97,7 @@ def starting_policy(
 ) -> StoredModel:
     """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
     if config["policy"]["pretrained"]:
-        return _pretrained(config, mesh)
+        return pretrained_policy(config, pretrained.find(config["policy"]["pretrained"]), mesh)
     texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
     tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
     model = Transformer(own_shape(config, tokenizer.vocab_size))
@@ -111,12 +111,6 @@ def own_shape(config: Mapping[str, Any], vocab_size: int) -> TransformerConfig:
     return TransformerConfig(vocab_size=vocab_size, **policy)
 
 
-def file_shape(config: Mapping[str, Any], path: Path) -> TransformerConfig:
-    """The shape that a pretrained model's files give, and the config's way to compute with it."""
-    arithmetic = {field: config["policy"][field] for field in ARITHMETIC}
-    return dataclasses.replace(pretrained.read_config(path), **arithmetic)
-
-
 def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
     """The policy with a low-rank adapter to train, where `policy.lora.rank` is not 0."""
     fields = config["policy"]["lora"]
@@ -126,21 +120,6 @@ def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
     key = jax.random.fold_in(jax.random.key(config["seed"]), 4)
     model, params = lora.attach(policy.model, policy.params, adapter, key)
     return StoredModel(model, params, policy.tokenizer)
-
-
-def _pretrained(config: Mapping[str, Any], mesh: Mesh) -> StoredModel:
-    """The model that `policy.pretrained` names, its parameters where the mesh wants them."""
-    name = config["policy"]["pretrained"]
-    path = pretrained.find(name)
-    model = Transformer(file_shape(config, path))
-    tokenizer = load_tokenizer(path)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise ValueError(
-            f"policy.pretrained={name}: tokeniser and checkpoint do not match: "
-            f"{tokenizer.vocab_size} tokens, {model.config.vocab_size} embedding rows"
-        )
-    params = pretrained.read_params(path, param_shardings(model, mesh))
-    return StoredModel(model, params, tokenizer)
 
 
 def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]:
@@ -153,9 +132,16 @@ def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]
 
 
 def _validation(policy: StoredModel, task: Task, questions: int, mesh: Mesh):
-    """Parameters → loss and token accuracy on reference solutions of the validation split."""
+    """Parameters → loss and token accuracy on reference solutions of the validation split.
+
+    Nothing where there are no such questions. The width is a bucket's, as a
+    training batch's is: `policy.logit_chunk` then has a factor in common with it.
+    """
     examples = _examples(policy, task.problems("validation", questions))
-    batch = pad_and_stack(examples, max(len(example["tokens"]) for example in examples))
+    if not examples:
+        return None
+    (width,) = bucket_lengths([len(example["tokens"]) for example in examples], 1)
+    batch = pad_and_stack(examples, width)
     batch["weights"] = batch["mask"] / np.sum(batch["mask"])
     missing = whole_rows(len(examples), mesh) - len(examples)
     rows = {

@@ -39,13 +39,18 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
     rewards = from_config.training(config["reward"], "reward", mesh)
+    evaluate.check(config, task)
+    for section in ("drafts", "verify", "verify_many"):
+        from_config.sampling(config[section], section)
+    from_config.predictions(config["predictions"])
+    problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"])
 
     # 1. The student, and how well it solves test questions.
     student = sft.train_student(config, workdir)
     results = evaluate.evaluate_policy(config, workdir, student, ["student"])
 
-    # 2. Drafts of questions that it has not seen, and completions from each of their prefixes.
-    problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"])
+    # 2. Drafts, and completions from each of their prefixes. The questions are new to the student
+    #    where the task has a split for them (`rewards`); GSM8K has none and gives `train`'s again.
     drafts = sample_drafts(config, workdir, student, task, problems)
     verified = verify_prefixes(config, workdir, student, task, problems, drafts, "verify")
     many = verify_prefixes(config, workdir, student, task, problems, drafts, "verify_many")
@@ -119,8 +124,8 @@ def verify_prefixes(
                 f"none of the {len(drafts)} drafts has a step, so nothing can be verified: the "
                 "student has not learned to write steps; train it longer (sft.steps)"
             )
-        count = config[section]["prefixes"]
-        if count and count < len(prefixes):
+        count = config[section].get("prefixes") or len(prefixes)
+        if count < len(prefixes):
             rng = np.random.default_rng(config["seed"])
             prefixes = [prefixes[row] for row in rng.permutation(len(prefixes))[:count]]
         return publish.parts(prefixes, PART)
@@ -148,10 +153,9 @@ def labelled_solutions(
         for problem, prefix, correct, consistent in zip(*columns, strict=True)
     }
     plain = evaluate.as_solutions(student, problems, drafts)
-    columns = (drafts[name] for name in ("problem_id", "steps", "text"))
     solutions = []
-    for solution, problem, steps, text in zip(plain, *columns, strict=True):
-        rest = [text.partition(step)[2] for step in steps]
+    for solution, problem, steps in zip(plain, drafts["problem_id"], drafts["steps"], strict=True):
+        rest = [student.tokenizer.decode(solution.tokens[end + 1 :]) for end in solution.ends]
         found = [good[problem, tuple(solution.tokens[: end + 1])] for end in solution.ends]
         counts = step_successes(steps, rest, solution.correct, found)
         labels = propagate([int(successes > 0) for successes, _ in counts]) if counts else []

@@ -20,10 +20,13 @@ def is_consistent(step: str, completion: str) -> bool:
     """Whether a completion uses the step's result again: as an operand or as the answer.
 
     One that does not has ignored the step, so its success says nothing about it. A step without
-    a result has nothing to use.
+    an equation has no result to ignore: every completion is consistent with it. One whose equation
+    is broken has a result that nothing can use.
     """
     results = [evaluate(equation.value) for equation in equations(step)]
-    if not results or results[-1] is None:
+    if not results:
+        return "<<" not in step
+    if results[-1] is None:
         return False
     used = {extract_answer(completion)}
     for equation in equations(completion):
@@ -73,28 +76,31 @@ def propagate(labels: Sequence[int]) -> list[int]:
     return np.maximum.accumulate(np.asarray(labels, int)[::-1])[::-1].tolist()
 
 
-def balance(labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Weights in [0, 1] under which right and wrong weigh the same at each prefix length.
+def balance(labels: np.ndarray, lengths: np.ndarray, questions: np.ndarray) -> np.ndarray:
+    """Weights in [0, 1]: at each prefix length right and wrong weigh the same, and so do questions.
 
-    The rarer class keeps weight 1 and the other gets n_rare / n_common: sub-sampling in
-    expectation, without throwing labels away. A length that has one class only gets 0, for it
-    could teach nothing but position.
+    Of N_qc units of question q and class c at a length, each weighs
+
+        w = 1 / N_qc · min(Q_0, Q_1) / Q_c,
+
+    where Q_c questions have a unit of class c there. So a question with many samples has no more
+    say than one with few, and the classes add up to the same: sub-sampling in expectation, without
+    throwing labels away. A length that has one class only gets 0, for it could teach nothing but
+    position.
 
     Args:
       labels: [N] 0 or 1.
       lengths: [N] number of steps in each prefix.
+      questions: [N] whole numbers, one for each question.
     """
     weights = np.zeros(len(labels), np.float32)
     for length in np.unique(lengths):
-        positive = (lengths == length) & (labels == 1)
-        negative = (lengths == length) & (labels == 0)
-        rare = min(positive.sum(), negative.sum())
-        if rare:
-            weights[positive] = rare / positive.sum()
-            weights[negative] = rare / negative.sum()
+        classes = [np.flatnonzero((lengths == length) & (labels == label)) for label in (0, 1)]
+        found = [
+            np.unique(questions[rows], return_inverse=True, return_counts=True) for rows in classes
+        ]
+        rare = min(len(counts) for _, _, counts in found)
+        for rows, (_, of_row, counts) in zip(classes, found, strict=True):
+            if rare:
+                weights[rows] = rare / len(counts) / counts[of_row]
     return weights
-
-
-def first_error(labels: Sequence[int]) -> int | None:
-    """Index of the first step whose label is 0; None when all are 1."""
-    return next((index for index, label in enumerate(labels) if not label), None)

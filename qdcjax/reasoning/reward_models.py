@@ -51,10 +51,12 @@ def orm_examples(solutions: Sequence[Solution]) -> list[Example]:
     step_of = [np.searchsorted(s.ends, np.arange(len(s.tokens))) for s in solutions]
     units = [(row, step) for row, of in enumerate(step_of) for step in np.unique(of)]
     labels = np.asarray([solutions[row].correct for row, _ in units], int)
-    weights = dict(zip(units, balance(labels, np.asarray([s for _, s in units])), strict=True))
+    lengths = np.asarray([step for _, step in units])
+    weights = balance(labels, lengths, question_numbers(solutions)[[row for row, _ in units]])
+    of_unit = dict(zip(units, weights, strict=True))
     examples = []
     for row, (solution, of) in enumerate(zip(solutions, step_of, strict=True)):
-        mask = np.asarray([weights[row, step] for step in of], np.float32)
+        mask = np.asarray([of_unit[row, step] for step in of], np.float32)
         examples.append(_example(solution, np.full(len(of), solution.correct), mask))
     return examples
 
@@ -62,28 +64,53 @@ def orm_examples(solutions: Sequence[Solution]) -> list[Example]:
 def sorm_examples(solutions: Sequence[Solution], balanced: bool = True) -> list[Example]:
     """Step labels at step ends, and the answer's correctness at the last token.
 
+    A solution that was cut at the very end of a step has no answer to learn, and its last token
+    keeps the step's label.
+
     Args:
       solutions: with labels.
-      balanced: whether right and wrong weigh the same at each prefix length (and at the answer).
+      balanced: whether right and wrong weigh the same at each prefix length (and at the answer),
+        and each question the same within them.
     """
-    units = [(row, i) for row, s in enumerate(solutions) for i in range(len(s.ends))]
-    labels = [solutions[row].labels[i] for row, i in units] + [s.correct for s in solutions]
-    lengths = [i + 1 for _, i in units] + [0] * len(solutions)  # 0 stands for the answer
-    weights = np.ones(len(labels), np.float32)
+    units = [  # solution, token, label, number of steps; 0 stands for the answer
+        (row, end, label, i + 1)
+        for row, s in enumerate(solutions)
+        for i, (end, label) in enumerate(zip(s.ends, s.labels, strict=True))
+    ]
+    units += [
+        (row, len(s.tokens) - 1, int(s.correct), 0)
+        for row, s in enumerate(solutions)
+        if has_answer(s)
+    ]
+    rows, _, labels, lengths = (np.asarray(column, int) for column in zip(*units, strict=True))
+    weights = np.ones(len(units), np.float32)
     if balanced:
-        weights = balance(np.asarray(labels, int), np.asarray(lengths))
-    of_unit = dict(zip(units, weights[: len(units)], strict=True))
-    examples = []
-    for row, (solution, answer_weight) in enumerate(
-        zip(solutions, weights[len(units) :], strict=True)
-    ):
-        labels = np.zeros(len(solution.tokens))
-        mask = np.zeros(len(solution.tokens), np.float32)
-        for i, end in enumerate(solution.ends):
-            labels[end], mask[end] = solution.labels[i], of_unit[row, i]
-        labels[-1], mask[-1] = solution.correct, answer_weight
-        examples.append(_example(solution, labels, mask))
-    return examples
+        weights = balance(labels, lengths, question_numbers(solutions)[rows])
+    at_tokens = [np.zeros((2, len(s.tokens)), np.float32) for s in solutions]  # labels, mask
+    for (row, token, label, _), weight in zip(units, weights, strict=True):
+        at_tokens[row][:, token] = label, weight
+    return [_example(s, *of_tokens) for s, of_tokens in zip(solutions, at_tokens, strict=True)]
+
+
+def has_answer(solution: Solution) -> bool:
+    """Whether the last token is about the answer: no step ends there, as it does where room did."""
+    return not solution.ends or solution.ends[-1] != len(solution.tokens) - 1
+
+
+def answer_values(solutions: Sequence[Solution], values: Sequence[np.ndarray]) -> np.ndarray:
+    """[N] values of the answers: those at the last tokens, and 0 without an answer."""
+    return np.asarray(
+        [
+            value[-1] if has_answer(solution) else 0.0
+            for solution, value in zip(solutions, values, strict=True)
+        ]
+    )
+
+
+def question_numbers(solutions: Sequence[Solution]) -> np.ndarray:
+    """[N] a number for each question; solutions of one question have the same prompt."""
+    numbers: dict[tuple[int, ...], int] = {}
+    return np.asarray([numbers.setdefault(tuple(s.prompt), len(numbers)) for s in solutions])
 
 
 def _example(solution: Solution, labels: np.ndarray, mask: np.ndarray) -> Example:

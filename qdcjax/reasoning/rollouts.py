@@ -8,7 +8,7 @@ import jax
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.decoding import Prompts, Samples, SamplingSettings, sample, stream
-from qdcjax.reasoning.answers import is_correct_flexible
+from qdcjax.reasoning.answers import grade
 from qdcjax.reasoning.labels import is_consistent
 from qdcjax.reasoning.steps import segment, separator_tokens
 from qdcjax.tasks.problem import Problem, Task
@@ -45,9 +45,10 @@ def sample_solutions(
     """K solutions of every problem: one row a solution.
 
     Columns: `problem_id`, `sample`, `tokens` (as sampled, end token included), `text`,
-    `correct` (false when the room ended first), `flexible` (right by the last number that it
-    names), `truncated`, `steps` (texts), `ends` (token position
-    of each step's end) and `truth` (whether steps 0…i are valid; empty where the task can't tell).
+    `correct` and `flexible` (right by the last number that it names; both false when the room
+    ended first), `truncated`, `flagged` (more than one answer marker), `error` (a number too long
+    to be read), `steps` (texts), `ends` (token position of each step's end) and `truth` (whether
+    steps 0…i are valid; empty where the task can't tell).
     """
     samples = _complete(policy, problems, [()] * len(problems), settings, key, description)
     separators = separator_tokens(policy.tokenizer)
@@ -58,6 +59,7 @@ def sample_solutions(
             text = policy.tokenizer.decode(tokens)
             truncated = bool(samples.truncated[n, k])
             steps = segment(tokens, policy.tokenizer, separators)
+            graded = grade(text, problem.answer)
             rows.append(
                 {
                     "problem_id": problem.id,
@@ -65,8 +67,10 @@ def sample_solutions(
                     "tokens": tokens,
                     "text": text,
                     "correct": not truncated and task.is_correct(problem, text),
-                    "flexible": is_correct_flexible(text, problem.answer),
+                    "flexible": not truncated and graded.flexible,
                     "truncated": truncated,
+                    "flagged": graded.flagged,
+                    "error": graded.error,
                     "steps": list(steps.texts),
                     "ends": list(steps.ends),
                     "truth": step_truth(task, problem, steps.texts),

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from qdcjax.reasoning.labels import (
     balance,
-    first_error,
     is_consistent,
     propagate,
     step_successes,
@@ -33,8 +32,12 @@ LABELS = st.lists(st.integers(0, 1), max_size=12)
         ("<<1/4=0.25>>", "<<1/4+1=1.25>>\n#### 1.25", False),
         ("<<1/4=0.25>>", "<<.25*8=2>>\n#### 2", True),
         ("<<3-8=-5>>", "<<-5+9=4>>\n#### 4", True),
-        ("no equation", "<<1+1=2>>2\n#### 2", False),  # nothing to use
-        ("<<2*3=>>", "#### 6", False),
+        # Nothing to use: with the filter such a step, a ninth of GSM8K's, never had a success.
+        ("no equation", "<<1+1=2>>2\n#### 2", True),
+        ("no equation", "", True),
+        ("<<2*3=>>", "#### 6", False),  # an equation that cannot be evaluated
+        ("<<2*3>>", "#### 6", False),
+        ("<<2*3=6", "#### 6", False),
         ("<<2*3=x>>", "#### 6", False),
         ("<<2*3=6>>6", "<<6**9=1>>\n#### 1", False),  # cannot be parsed
         ("<<2*3=6>>6", "<<6+=1>> <<6+1=7>>\n#### 7", True),
@@ -46,7 +49,6 @@ def test_is_consistent(step, completion, consistent):
 
 def test_a_step_without_result_is_not_consistent_with_no_answer():
     """Neither has a number; that is no use of one."""
-    assert not is_consistent("think", "and think")
     assert not is_consistent("<<1/0=1/0>>", "no answer")
 
 
@@ -99,39 +101,43 @@ def test_propagate_is_monotone(pairs):
     assert all(a <= b for a, b in zip(propagate(low), propagate(high), strict=True))
 
 
-UNITS = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 4)), min_size=1, max_size=40)
+UNITS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(1, 4), st.integers(0, 5)), min_size=1, max_size=40
+)
 
 
 @given(UNITS)
-def test_right_and_wrong_weigh_the_same_at_each_length(units):
-    labels, lengths = (np.asarray(column) for column in zip(*units, strict=True))
-    weights = balance(labels, lengths)
+def test_right_and_wrong_weigh_the_same_at_each_length_and_so_do_questions(units):
+    labels, lengths, questions = (np.asarray(column) for column in zip(*units, strict=True))
+    weights = balance(labels, lengths, questions)
     assert weights.shape == labels.shape and np.all((weights >= 0) & (weights <= 1))
     for length in np.unique(lengths):
-        at = lengths == length
-        right, wrong = weights[at & (labels == 1)], weights[at & (labels == 0)]
-        np.testing.assert_allclose(right.sum(), wrong.sum(), rtol=1e-5)
-        if not len(right) or not len(wrong):
-            assert not weights[at].any(), "a length with one class teaches only position"
-        else:
-            assert max(right[0], wrong[0]) == 1, "the rarer class keeps all of its weight"
-            assert np.ptp(right) == 0 and np.ptp(wrong) == 0
+        says = []
+        for label in (0, 1):
+            rows = (lengths == length) & (labels == label)
+            says.append([weights[rows & (questions == q)].sum() for q in set(questions[rows])])
+        wrong, right = says
+        if not wrong or not right:
+            assert not any(wrong + right), "a length with one class teaches only position"
+            continue
+        np.testing.assert_allclose(sum(right), sum(wrong), rtol=1e-5)
+        np.testing.assert_allclose(right, right[0], rtol=1e-5)
+        np.testing.assert_allclose(wrong, wrong[0], rtol=1e-5)
+        np.testing.assert_allclose(max(right[0], wrong[0]), 1, rtol=1e-5)
 
 
-def test_balance_by_hand():
-    weights = balance(np.asarray([1, 1, 1, 0, 1, 0, 0]), np.asarray([1, 1, 1, 1, 2, 2, 2]))
+def test_balance_of_one_unit_a_question_by_hand():
+    labels, lengths = np.asarray([1, 1, 1, 0, 1, 0, 0]), np.asarray([1, 1, 1, 1, 2, 2, 2])
+    weights = balance(labels, lengths, np.arange(7))
     np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1 / 3, 1, 1, 0.5, 0.5])
 
 
-@pytest.mark.parametrize(
-    ("labels", "index"), [([], None), ([1, 1], None), ([0], 0), ([1, 0, 1], 1), ([1, 1, 0], 2)]
-)
-def test_first_error(labels, index):
-    assert first_error(labels) == index
-
-
-@given(LABELS)
-def test_first_error_is_where_propagated_labels_end(labels):
-    found = propagate(labels)
-    error = first_error(found)
-    assert error == (None if all(found) else sum(found))
+def test_balance_of_questions_by_hand():
+    """Question 7 has three right samples and one wrong, 8 one right, 9 two wrong."""
+    labels = np.asarray([1, 1, 1, 0, 1, 0, 0])
+    questions = np.asarray([7, 7, 7, 7, 8, 9, 9])
+    weights = balance(labels, np.ones(7), questions)
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1 / 3, 1, 1, 0.5, 0.5])
+    # Without question 8's, the one right question stands against two wrong ones.
+    weights = balance(labels[questions != 8], np.ones(6), questions[questions != 8])
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1 / 3, 0.5, 0.25, 0.25])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qdcjax.data.batches import pad_and_stack
 from qdcjax.reasoning.reward_models import (
     Solution,
+    answer_values,
     orm_examples,
     reward_model,
     score,
@@ -25,8 +26,8 @@ PROMPT = (1, 7, 8)
 TOKENS, ENDS = (11, 12, 10, 13, 10, 14, 2), (2, 4)
 
 
-def solution(correct: bool, labels=(1, 0), tokens=TOKENS, ends=ENDS) -> Solution:
-    return Solution(PROMPT, tokens, ends, correct, labels)
+def solution(correct: bool, labels=(1, 0), tokens=TOKENS, ends=ENDS, prompt=PROMPT) -> Solution:
+    return Solution(prompt, tokens, ends, correct, labels)
 
 
 def gradients(examples) -> np.ndarray:
@@ -96,6 +97,46 @@ def test_a_step_s_gradient_does_not_depend_on_other_steps_labels(at):
 def test_the_answer_s_label_is_not_the_last_step_s():
     examples = sorm_examples([solution(False, (1, 1))], balanced=False)
     assert examples[0]["labels"][-1] == 0 and examples[0]["labels"][len(PROMPT) + 4] == 1
+
+
+CUT = TOKENS[: ENDS[-1] + 1]  # the room ended with the second step
+
+
+def test_a_solution_cut_at_a_separator_keeps_the_step_s_label_and_has_no_answer():
+    (example,) = sorm_examples([solution(False, (1, 1), CUT)], balanced=False)
+    assert positions(example) == [len(PROMPT) + end for end in ENDS]
+    assert example["labels"][positions(example)].tolist() == [1, 1]
+
+
+def test_a_solution_cut_at_a_separator_has_no_say_among_the_answers():
+    """The one right and the one wrong answer weigh 1; a third, cut one would halve the wrong."""
+    solutions = [solution(True, (1, 1)), solution(False, (1, 0)), solution(False, (1, 0), CUT)]
+    right, wrong, cut = sorm_examples([
+        Solution((1, n), s.tokens, s.ends, s.correct, s.labels) for n, s in enumerate(solutions)
+    ])  # fmt: skip
+    assert right["mask"][-1] == wrong["mask"][-1] == 1
+    assert cut["mask"][-1] == pytest.approx(0.5), "as a second step, one of two that are wrong"
+
+
+def test_the_value_of_an_answer_is_the_last_token_s_where_there_is_an_answer():
+    values = [np.linspace(0.1, 0.7, 7), np.linspace(0.1, 0.5, 5), np.asarray([0.2, 0.9])]
+    solutions = [solution(True), solution(False, (1, 1), CUT), Solution(PROMPT, (14, 2), (), True)]
+    np.testing.assert_allclose(answer_values(solutions, values), [0.7, 0, 0.9])
+
+
+@pytest.mark.parametrize("make", [orm_examples, sorm_examples])
+def test_each_question_has_the_same_say_within_a_class(make):
+    """Three right samples of one question weigh what one of another does, at every length."""
+    many, one, wrong = (1, 7, 8), (1, 7, 9), (1, 5, 5)
+    drawn = [solution(True, (1, 1), prompt=many)] * 3 + [
+        solution(True, (1, 1), prompt=one),
+        solution(False, (0, 0), prompt=wrong),
+        solution(False, (0, 0), prompt=one),
+    ]
+    masks = np.stack([example["mask"] for example in make(drawn)])
+    at = np.flatnonzero(masks[0])
+    assert len(at) >= 3
+    np.testing.assert_allclose(masks[:, at].T, [[1 / 3, 1 / 3, 1 / 3, 1, 1, 1]] * len(at))
 
 
 SOLUTIONS = st.lists(

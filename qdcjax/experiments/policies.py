@@ -1,0 +1,134 @@
+"""Models that a study starts from: stages of other runs, and pretrained files."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from qdcjax.data.tokenizers import load_tokenizer
+from qdcjax.models import pretrained
+from qdcjax.models.config import ARITHMETIC, TransformerConfig
+from qdcjax.models.transformer import Transformer
+from qdcjax.training.processes import is_writer
+from qdcjax.training.sharding import param_shardings
+from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model
+from qdcjax.workdir import StageChangedError, Workdir
+
+
+def file_shape(config: Mapping[str, Any], path: Path) -> TransformerConfig:
+    """The shape that a pretrained model's files give, and how `config.policy` computes with it.
+
+    Rotary positions are cut to `policy.max_length`; learned ones are as many as the file has.
+    """
+    fields, shape = config["policy"], pretrained.read_config(path)
+    changes = {field: fields[field] for field in ARITHMETIC if field in fields}
+    if shape.positions == "rotary":
+        changes["max_length"] = min(shape.max_length, fields["max_length"])
+    return dataclasses.replace(shape, **changes)
+
+
+def pretrained_policy(config: Mapping[str, Any], path: Path, mesh: Mesh) -> StoredModel:
+    """The model in files found by `pretrained.find`, its parameters where the mesh wants them.
+
+    Raises:
+      ValueError: its tokeniser has more tokens than its embedding has rows.
+    """
+    model = Transformer(file_shape(config, path))
+    tokenizer = load_tokenizer(path)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"{path}: tokeniser and checkpoint do not match: "
+            f"{tokenizer.vocab_size} tokens, {model.config.vocab_size} embedding rows"
+        )
+    params = pretrained.read_params(path, param_shardings(model, mesh))
+    return StoredModel(model, params, tokenizer)
+
+
+def find_policy(checkpoint: str, name: str) -> Path:
+    """The folder or file that `checkpoint` means.
+
+    Args:
+      checkpoint: a run's folder, of which stage `name` is meant; a stage's own folder; or what
+        `pretrained.find` takes.
+      name: of a stage.
+
+    Raises:
+      FileNotFoundError: it is none of these.
+    """
+    folder = Path(checkpoint)
+    if (folder / SHAPE_FILE).is_file():
+        return folder
+    if (folder / "stages").is_dir():
+        return folder / "stages" / name
+    try:
+        return pretrained.find(checkpoint)
+    except FileNotFoundError as error:
+        reason = str(error).removeprefix(f"policy.pretrained={checkpoint}: ")
+        raise FileNotFoundError(
+            f"checkpoint={checkpoint}: no run with a stage {name}, no stage, {reason}"
+        ) from error
+
+
+def load_policy(config: Mapping[str, Any], path: Path, mesh: Mesh) -> StoredModel:
+    """The policy at a path from `find_policy`; a reward model is told by its field."""
+    is_stage = (path / SHAPE_FILE).is_file() or path.parent.name == "stages"
+    if is_stage:
+        return load_stage(path, "model", "tokens", mesh)
+    return pretrained_policy(config, path, mesh)
+
+
+def load_reranker(config: Mapping[str, Any], mesh: Mesh) -> StoredModel:
+    """The reward model: a stage of the run `checkpoint`, or a stage's own folder."""
+    folder = Path(config["reward_model"])
+    if not (folder / SHAPE_FILE).is_file():
+        folder = Path(config["checkpoint"]) / "stages" / config["reward_model"]
+    return load_stage(folder, "reward_model", "scalar", mesh)
+
+
+def load_stage(folder: Path, field: str, output: str, mesh: Mesh) -> StoredModel:
+    """The model of another run's stage; one of the wrong kind is told by its field."""
+    stored = load_model(folder, mesh)
+    if stored.model.config.output != output:
+        kinds = {"tokens": "policy", "scalar": "reward model"}
+        raise ValueError(
+            f"{field}={folder.name}: {folder} is a {kinds[stored.model.config.output]}; give a "
+            f"{kinds[output]}"
+        )
+    return stored
+
+
+def mark_source(workdir: Workdir, source: Path) -> None:
+    """Stage `policy`: the fingerprint of the policy that the workdir's samples come from.
+
+    Raises:
+      StageChangedError: another policy lies there now; its samples may not mix with the old ones.
+    """
+    found = fingerprint(source)
+
+    def make(folder: Path) -> None:
+        if is_writer():
+            (folder / "fingerprint").write_text(found)
+
+    folder = workdir.stage("policy", ["checkpoint", "model", "policy"], [], make)
+    if (folder / "fingerprint").read_text() != found:
+        raise StageChangedError(
+            f"{source} has been made anew since {workdir.path} sampled from it: use --redo=policy "
+            "or another --workdir"
+        )
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of a model's files: names, sizes, and the text of the JSON ones beside it.
+
+    Of a stage, `model.json` has the tokeniser's hashes and `stage.json` what it was made from.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    found = hashlib.sha256()
+    for file in files:
+        found.update(f"{file.relative_to(path.parent)} {file.stat().st_size}\n".encode())
+        if file.suffix == ".json" and file.parent == path:
+            found.update(file.read_bytes())
+    return found.hexdigest()
