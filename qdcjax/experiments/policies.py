@@ -80,12 +80,27 @@ def load_policy(config: Mapping[str, Any], path: Path, mesh: Mesh) -> StoredMode
     return pretrained_policy(config, path, mesh)
 
 
-def load_reranker(config: Mapping[str, Any], mesh: Mesh) -> StoredModel:
-    """The reward model: a stage of the run `checkpoint`, or a stage's own folder."""
+def load_reranker(config: Mapping[str, Any], policy: StoredModel, mesh: Mesh) -> StoredModel:
+    """The reward model: a stage of the run `checkpoint`, or a stage's own folder.
+
+    Raises:
+      ValueError: it is a policy, or reads other tokens than the policy writes.
+    """
     folder = Path(config["reward_model"])
     if not (folder / SHAPE_FILE).is_file():
         folder = Path(config["checkpoint"]) / "stages" / config["reward_model"]
-    return load_stage(folder, "reward_model", "scalar", mesh)
+    stored = load_stage(folder, "reward_model", "scalar", mesh)
+    if token_texts(stored) != token_texts(policy):
+        raise ValueError(
+            f"reward_model={config['reward_model']}: its tokeniser is not the policy's; give one "
+            "that was trained from the same student"
+        )
+    return stored
+
+
+def token_texts(stored: StoredModel) -> list[str]:
+    """The text of each token."""
+    return [stored.tokenizer.decode([token]) for token in range(stored.tokenizer.vocab_size)]
 
 
 def load_stage(folder: Path, field: str, output: str, mesh: Mesh) -> StoredModel:
