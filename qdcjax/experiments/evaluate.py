@@ -17,7 +17,7 @@ from qdcjax.experiments.policies import find_policy, load_policy
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.reasoning.answers import extract_vote
 from qdcjax.reasoning.reward_models import Solution, answer_values, score
-from qdcjax.reasoning.rollouts import sample_solutions
+from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.reasoning.voting import majority_at_k, pass_at_k, rerank_at_k
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section
@@ -35,7 +35,6 @@ KINDS = {
     "rerank": "rerank@{}",
     "maj": "maj@{}",
 }
-PART = 512  # of a table: what a kill can cost
 SHOWN = 100  # solutions of a table in `samples/`
 
 
@@ -118,8 +117,8 @@ def solve(
         name,
         ["seed", "task", "evaluation"],
         after,
-        lambda: publish.parts(problems, PART),
-        lambda part: sample_solutions(policy, task, part, settings, key, name),
+        lambda: parts_of_problems(policy, problems, settings),
+        lambda part: sample_solutions(policy, task, *part, key, name),
     )
     if is_writer():
         write_samples(workdir.path / "samples" / f"{name}.jsonl", problems, table)

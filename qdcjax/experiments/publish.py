@@ -125,11 +125,6 @@ def flat(results: Mapping[str, float | Interval]) -> dict[str, float]:
     return numbers
 
 
-def parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """Cuts a sequence into pieces of at most `size`."""
-    return [items[at : at + size] for at in range(0, len(items), size)]
-
-
 def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) -> Section:
     """Training curves.
 

@@ -24,13 +24,17 @@ from qdcjax.reasoning.reward_models import (
     sorm_examples,
     train_reward_model,
 )
-from qdcjax.reasoning.rollouts import prefixes_of, sample_solutions, verify
+from qdcjax.reasoning.rollouts import (
+    parts_of_prefixes,
+    parts_of_problems,
+    prefixes_of,
+    sample_solutions,
+    verify,
+)
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
-
-PART = 1_024  # questions or prefixes a part of a table: what a kill can cost
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
@@ -95,8 +99,8 @@ def sample_drafts(
         "drafts",
         ["drafts"],
         ["student"],
-        lambda: publish.parts(problems, PART),
-        lambda part: sample_solutions(student, task, part, settings, key, "sample drafts"),
+        lambda: parts_of_problems(student, problems, settings),
+        lambda part: sample_solutions(student, task, *part, key, "sample drafts"),
     )
 
 
@@ -128,7 +132,7 @@ def verify_prefixes(
         if count < len(prefixes):
             rng = np.random.default_rng(config["seed"])
             prefixes = [prefixes[row] for row in rng.permutation(len(prefixes))[:count]]
-        return publish.parts(prefixes, PART)
+        return parts_of_prefixes(student, prefixes, settings)
 
     source = "samples-test" if name == "verify_test" else "drafts"
     return workdir.table(
@@ -136,7 +140,7 @@ def verify_prefixes(
         [section],
         [source],
         parts,
-        lambda part: verify(student, task, part, settings, key),
+        lambda part: verify(student, task, *part, key),
     )
 
 

@@ -7,12 +7,21 @@ from typing import Any
 import jax
 
 from qdcjax.data.examples import encode_prompts, prompt_text
-from qdcjax.decoding import Prompts, Samples, SamplingSettings, sample, stream
+from qdcjax.decoding import (
+    Prompts,
+    Samples,
+    SamplingSettings,
+    sample,
+    shared_shapes,
+    stream,
+)
 from qdcjax.reasoning.answers import grade
 from qdcjax.reasoning.labels import is_consistent
 from qdcjax.reasoning.steps import segment, separator_tokens
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel
+
+PART = 8_192  # samples in a part of a table: what a kill can cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +41,27 @@ class Prefix:
     step: str
     length: int
     truth: bool | None
+
+
+def parts_of_problems(
+    policy: StoredModel, problems: Sequence[Problem], settings: SamplingSettings
+) -> list[tuple[Sequence[Problem], SamplingSettings]]:
+    """Parts of a table of solutions: some of the problems each, sampled by the same programs."""
+    return _parts(problems, _prompts(policy, problems, [()] * len(problems)), settings)
+
+
+def parts_of_prefixes(
+    policy: StoredModel, prefixes: Sequence[Prefix], settings: SamplingSettings
+) -> list[tuple[Sequence[Prefix], SamplingSettings]]:
+    """Parts of a table of verified prefixes."""
+    problems, beginnings = ([getattr(p, of) for p in prefixes] for of in ("problem", "tokens"))
+    return _parts(prefixes, _prompts(policy, problems, beginnings), settings)
+
+
+def _parts(items: Sequence, prompts: Sequence[Sequence[int]], settings: SamplingSettings) -> list:
+    settings = shared_shapes(settings, [len(tokens) for tokens in prompts])
+    size = max(1, PART // settings.samples)
+    return [(items[at : at + size], settings) for at in range(0, len(items), size)]
 
 
 def sample_solutions(
@@ -154,14 +184,21 @@ def _complete(
     description: str,
 ) -> Samples:
     """Goes on from question and beginning; token in, token out."""
-    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
     prompts = Prompts(
-        [[*prompt, *beginning] for prompt, beginning in zip(asked, beginnings, strict=True)],
+        _prompts(policy, problems, beginnings),
         [stream(p.id, *b) for p, b in zip(problems, beginnings, strict=True)],
     )
     return sample(
         policy.model, policy.params, prompts, settings, key, policy.tokenizer, description
     )
+
+
+def _prompts(
+    policy: StoredModel, problems: Sequence[Problem], beginnings: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """Ids of each question and of the solution's beginning."""
+    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
+    return [[*prompt, *beginning] for prompt, beginning in zip(asked, beginnings, strict=True)]
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

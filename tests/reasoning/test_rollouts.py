@@ -151,3 +151,19 @@ def test_verified_prefixes_are_asked_with_their_question_and_graded(stored, said
     assert found["correct"] == [[True, False, False], [True, False, False]]
     assert found["consistent"] == [[True, False, True], [True, True, True]]
     assert answers.extract_answer(found["completions"][0][0]) == Fraction(9)
+
+
+def test_parts_hold_all_rows_in_order_and_share_their_shapes(stored, monkeypatch):
+    monkeypatch.setattr(rollouts, "PART", 6)
+    problems = [Problem(f"p/{n}", "How many eggs? " * (1 + 4 * (n == 4)), "1") for n in range(5)]
+    settings = SamplingSettings(samples=2, buckets=1)
+    parts = rollouts.parts_of_problems(stored, problems, settings)
+    assert [[p.id for p in part] for part, _ in parts] == [["p/0", "p/1", "p/2"], ["p/3", "p/4"]]
+    (shared,) = {settings for _, settings in parts}
+    longest = max(len(ids) for ids in encode_prompts(stored.tokenizer, [problems[4].question]))
+    assert shared.samples == 2 and longest <= shared.widths[-1] < longest + 32
+
+    prefixes = [Prefix(p, (5,) * n, "", 1, None) for n, p in enumerate(problems)]
+    parts = rollouts.parts_of_prefixes(stored, prefixes, settings)
+    assert [prefix for part, _ in parts for prefix in part] == prefixes
+    assert parts[0][1].widths[-1] >= longest + 4
