@@ -152,7 +152,7 @@ def test_a_smoke_run_has_every_figure_and_its_interval():
     summary = json.loads((runs.finished("sorm") / "summary.json").read_text())
     missing = [name for name in headline_figures() if summary.get(name) is None]
     assert not missing
-    assert 0.2 <= summary["greedy_accuracy_test"] <= 0.8, "else labels are all of one colour"
+    assert 0.05 < summary["sampled_accuracy_test"] < 0.95, "else labels are all of one colour"
     assert summary["labels_recall_at_4"] > 0 and summary["labels_precision_at_4"] > 0
 
 
