@@ -1,7 +1,6 @@
 """Evaluation of a policy on a task: greedy accuracy, and maj@K, pass@K, rerank@K of samples."""
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,7 +79,7 @@ def evaluate_policy(
         scores = None
         if reranker is not None:
             solutions = as_solutions(policy, problems, sampled)
-            scores = answer_values(solutions, score(reranker, solutions))
+            scores = answer_values(sampled["ends"], score(reranker, solutions))
         measured = accuracies(problems, greedy) | at_k(problems, sampled, scores)
         results |= {f"{name}_{split}": value for name, value in measured.items()}
     return results
@@ -168,14 +167,14 @@ def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[st
         "tokens": [len(tokens) for tokens in greedy["tokens"]],
     }
     results = {
-        f"greedy_{name}": over_questions(np.asarray(values, float), questions)
+        f"greedy_{name}": bootstrap(np.asarray(values, float), questions)
         for name, values in columns.items()
     }
     depths = np.asarray([problem.meta.get("depth", 0) for problem in problems])
     for depth in np.unique(depths[depths > 0]):
         rows = depths == depth
         right = np.asarray(greedy["correct"], float)[rows]
-        results[f"greedy_accuracy_depth{depth}"] = over_questions(right, questions[rows])
+        results[f"greedy_accuracy_depth{depth}"] = bootstrap(right, questions[rows])
     return results
 
 
@@ -206,7 +205,7 @@ def at_k(
         "tokens": [len(tokens) for tokens in sampled["tokens"]],
     }
     results = {
-        f"sampled_{name}": over_questions(np.reshape(values, (N, K)).mean(axis=1), questions)
+        f"sampled_{name}": bootstrap(np.reshape(values, (N, K)).mean(axis=1), questions)
         for name, values in columns.items()
     }
     for k in powers_of_two(K):
@@ -218,15 +217,8 @@ def at_k(
             by_question = np.asarray(scores).reshape(N, K)
             values["rerank"] = [rerank_at_k(by_question[n], correct[n], k) for n in range(N)]
         for name, value in values.items():
-            results[f"{name}_at_{k}"] = over_questions(np.asarray(value, float), questions)
+            results[f"{name}_at_{k}"] = bootstrap(np.asarray(value, float), questions)
     return results
-
-
-def over_questions(values: np.ndarray, questions: Sequence[str]) -> Interval:
-    """Mean and bootstrap over questions; of one question alone only the mean."""
-    if len(set(questions)) < 2:
-        return Interval(float(np.mean(values)), math.nan, math.nan, "1 question, no interval")
-    return bootstrap(values, questions)
 
 
 def powers_of_two(largest: int) -> list[int]:

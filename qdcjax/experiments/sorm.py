@@ -39,7 +39,6 @@ from qdcjax.workdir import Workdir
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """The study from student to report; returns the summary."""
-    publish.fix_predictions(workdir)  # first, so that no run can choose its thresholds afterwards
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
     rewards = from_config.training(config["reward"], "reward", mesh)
@@ -48,6 +47,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         from_config.sampling(config[section], section)
     from_config.predictions(config["predictions"])
     problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"])
+    publish.fix_predictions(workdir)  # so that no run can choose its thresholds afterwards
 
     # 1. The student, and how well it solves test questions.
     student = sft.train_student(config, workdir)

@@ -24,7 +24,7 @@ from qdcjax.reasoning.label_quality import (
     quality,
 )
 from qdcjax.reasoning.reward_evaluation import Units, answer_figures, step_figures, units
-from qdcjax.reasoning.reward_models import Solution
+from qdcjax.reasoning.reward_models import Solution, answer_values
 from qdcjax.tasks.problem import Problem
 
 KINDS = ("orm", "sorm", "unbalanced_sorm")
@@ -125,7 +125,7 @@ def model_figures(
     figures: Figures = {kind: [] for kind in KINDS}
     for name, values in scores.items():
         at_steps = values_at_steps(samples, values)
-        answers = np.asarray([value[-1] for value in values])
+        answers = answer_values(samples["ends"], values)
 
         def measured(weights: np.ndarray, at_steps=at_steps, answers=answers) -> dict:
             return step_figures(
@@ -159,7 +159,7 @@ def rerank(
     results = {}
     for kind in ("orm", "sorm"):
         name = next(model for model in scores if model.startswith(f"{kind}-"))
-        last = np.asarray([values[-1] for values in scores[name]])
+        last = answer_values(samples["ends"], scores[name])
         results |= {
             f"{kind}_{figure}_test": value
             for figure, value in evaluate.at_k(questions, samples, last).items()

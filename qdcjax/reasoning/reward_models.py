@@ -80,7 +80,7 @@ def sorm_examples(solutions: Sequence[Solution], balanced: bool = True) -> list[
     units += [
         (row, len(s.tokens) - 1, int(s.correct), 0)
         for row, s in enumerate(solutions)
-        if has_answer(s)
+        if has_answer(s.ends, len(s.tokens))
     ]
     rows, _, labels, lengths = (np.asarray(column, int) for column in zip(*units, strict=True))
     weights = np.ones(len(units), np.float32)
@@ -92,19 +92,20 @@ def sorm_examples(solutions: Sequence[Solution], balanced: bool = True) -> list[
     return [_example(s, *of_tokens) for s, of_tokens in zip(solutions, at_tokens, strict=True)]
 
 
-def has_answer(solution: Solution) -> bool:
+def has_answer(ends: Sequence[int], tokens: int) -> bool:
     """Whether the last token is about the answer: no step ends there, as it does where room did."""
-    return not solution.ends or solution.ends[-1] != len(solution.tokens) - 1
+    return not ends or ends[-1] != tokens - 1
 
 
-def answer_values(solutions: Sequence[Solution], values: Sequence[np.ndarray]) -> np.ndarray:
-    """[N] values of the answers: those at the last tokens, and 0 without an answer."""
-    return np.asarray(
-        [
-            value[-1] if has_answer(solution) else 0.0
-            for solution, value in zip(solutions, values, strict=True)
-        ]
-    )
+def answer_values(ends: Sequence[Sequence[int]], values: Sequence[np.ndarray]) -> np.ndarray:
+    """[N] values of the answers: those at the last tokens, and 0 without an answer.
+
+    Args:
+      ends: of each solution's steps.
+      values: at each solution's tokens.
+    """
+    pairs = zip(ends, values, strict=True)
+    return np.asarray([value[-1] if has_answer(end, len(value)) else 0.0 for end, value in pairs])
 
 
 def question_numbers(solutions: Sequence[Solution]) -> np.ndarray:

@@ -194,5 +194,5 @@ def test_steps_without_exact_truth_are_judged_by_sampled_labels(tmp_path):
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     for name in ("greedy_accuracy_test", "pass_at_4_test", "orm_answer_accuracy"):
         assert np.isfinite(summary[name])
-    assert summary["sorm_step_accuracy_pooled"] is not None, "labels of both kinds"
+    assert summary["sorm_sampled_step_accuracy_pooled"] is not None, "labels of both kinds"
     assert (tmp_path / "run" / "report.html").exists()

@@ -141,6 +141,7 @@ def samples(ends: list = ENDS) -> datasets.Dataset:
         {
             "problem_id": ["a", "a", "b", "b"],
             "text": [f"#### {answer}" for answer in answers],
+            "tokens": [[1] * 5] * 4,
             "truncated": [False] * 4,
             "correct": [True, False, True, False],
             "ends": ends,
@@ -211,6 +212,8 @@ def test_a_depth_of_one_question_has_no_interval(tmp_path):
         {
             "problem_id": ["a", "b", "c"],
             **{name: [True, True, False] for name in ("correct", "flexible", "truncated")},
+            **{name: [False] * 3 for name in ("flagged", "error")},
+            "tokens": [[1]] * 3,
         }
     )
     made = evaluate.accuracies([*QUESTIONS, third], greedy)

@@ -121,7 +121,8 @@ def test_a_solution_cut_at_a_separator_has_no_say_among_the_answers():
 def test_the_value_of_an_answer_is_the_last_token_s_where_there_is_an_answer():
     values = [np.linspace(0.1, 0.7, 7), np.linspace(0.1, 0.5, 5), np.asarray([0.2, 0.9])]
     solutions = [solution(True), solution(False, (1, 1), CUT), Solution(PROMPT, (14, 2), (), True)]
-    np.testing.assert_allclose(answer_values(solutions, values), [0.7, 0, 0.9])
+    ends = [solution.ends for solution in solutions]
+    np.testing.assert_allclose(answer_values(ends, values), [0.7, 0, 0.9])
 
 
 @pytest.mark.parametrize("make", [orm_examples, sorm_examples])
