@@ -12,7 +12,7 @@ import numpy as np
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config, publish
-from qdcjax.experiments.policies import find_policy, load_policy
+from qdcjax.experiments.policies import find_policy, load_policy, load_reranker, mark_source
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.reasoning.answers import extract_vote
 from qdcjax.reasoning.reward_models import Solution, answer_values, score
