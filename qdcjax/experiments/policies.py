@@ -59,8 +59,6 @@ def find_policy(checkpoint: str, name: str) -> Path:
       FileNotFoundError: it is none of these.
     """
     folder = Path(checkpoint)
-    if (folder / SHAPE_FILE).is_file():
-        return folder
     if (folder / "stages").is_dir():
         return folder / "stages" / name
     try:
