@@ -149,6 +149,8 @@ def parse_flags(argv: list[str]) -> list[str]:
             raise flags.Error(f"unexpected argument {rest[1]!r}; options begin with --")
         CONFIG.value.to_dict()  # raises when the file could not be read
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        if error.args and isinstance(error.args[0], KeyError):  # in an AttributeError
+            error = error.args[0]
         # A KeyError's text is the repr of its message. An error in the config file comes as its
         # whole traceback, of which the first and the last line tell what happened.
         text = f"no such config field: {error.args[0]}" if isinstance(error, KeyError) else error

@@ -81,11 +81,12 @@ def own_config(folder: Path, change: str) -> Arguments:
     return str(file), folder / "run", ()
 
 
-def gsm8k(folder: Path, train: bytes | None = None) -> Arguments:
+def gsm8k(folder: Path, data: bytes | None = None) -> Arguments:
     """The sft smoke study on GSM8K's files in a folder, which may not be there."""
-    if train is not None:
+    if data is not None:
         (folder / "data").mkdir()
-        (folder / "data" / "train.jsonl").write_bytes(train)
+        for split in ("train", "test"):
+            (folder / "data" / f"{split}.jsonl").write_bytes(data)
     task = {"name": "gsm8k", "data": f"{folder}/data"}
     return own_config(folder, f"config.task = ConfigDict({task})")
 
@@ -182,7 +183,7 @@ DOWN = "model.layers.1.mlp.down_proj.weight"
 # What is wrong → the run, and words of its one line of error.
 CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     # The command line.
-    "unknown field": (fresh("--config.sft.stepz=3"), ("stepz", '"steps"')),
+    "unknown field": (fresh("--config.sft.stepz=3"), ("no such config field: 'stepz' Did",)),
     "number expected": (fresh("--config.seed=abc"), ("--config.seed=abc", "int")),
     "unknown preset": (fresh(config="configs/sft.py:huge"), ("preset='huge'", "smoke")),
     "no config file": (fresh(config="configs/nope.py"), ("configs/nope.py",)),
@@ -209,7 +210,7 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     ),
     "data is cut": (
         lambda folder: gsm8k(folder, b'{"question": "What is 1 + 1?", "ans'),
-        ("/data/train.jsonl, line 1", "cut short"),
+        ("/data/test.jsonl, line 1", "cut short"),
     ),
     "a misspelt field of one's own": (
         lambda folder: own_config(folder, "config.evaluation.topk = 5"),

@@ -15,7 +15,7 @@ import runs
 CONFIGS = sorted(path.stem for path in (runs.ROOT / "configs").glob("*.py"))
 STUDENT = {"student", "greedy-test", "samples-test", "greedy-held_out", "samples-held_out"}
 STAGES = {
-    "evaluate": STUDENT - {"student"},
+    "evaluate": STUDENT - {"student"} | {"policy"},
     "sft": STUDENT,
     "sorm": STUDENT
     | {"predictions", "drafts", "verify", "verify_many", "scores"}

@@ -21,7 +21,7 @@ TRAINING = {"sft": ("questions", "validation_questions"), "reward": ("seeds", "t
 SAMPLING = {
     "evaluation": ("splits", "questions"),
     "drafts": ("split", "questions"),
-    "verify": ("prefixes",),
+    "verify": (),
     "verify_many": ("prefixes",),
 }
 

@@ -43,8 +43,6 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     mesh = from_config.mesh(config["mesh"])
     rewards = from_config.training(config["reward"], "reward", mesh)
     evaluate.check(config, task)
-    for section in ("drafts", "verify", "verify_many"):
-        from_config.sampling(config[section], section)
     from_config.predictions(config["predictions"])
     problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"])
     publish.fix_predictions(workdir)  # so that no run can choose its thresholds afterwards
