@@ -20,7 +20,7 @@ import jaxtyping
 
 # Shapes in annotations are checked at every call that a test makes.
 jaxtyping.install_import_hook(
-    ["qdcjax.models.attention", "qdcjax.decoding.choose"],
+    ["qdcjax.models.attention", "qdcjax.decoding.choose", "qdcjax.rl"],
     "beartype.beartype",
 )
 

@@ -1,0 +1,1 @@
+"""Returns, advantages and the losses of policies and values."""
