@@ -127,7 +127,7 @@ def _fail(error: Exception, path: Path) -> None:
 
 
 def _exit_at_once(line: str, after: float = 0) -> None:
-    print(f"error: {line}", file=sys.stderr, flush=True)
+    os.write(2, f"error: {line}\n".encode())  # at once, for others may write there too
     time.sleep(after)
     os._exit(1)
 

@@ -172,7 +172,9 @@ def test_a_policy_made_anew_is_not_mixed_with_its_old_samples(tmp_path, stage):
 def test_a_source_run_redone_is_told_in_one_line(tmp_path):
     source, workdir = tmp_path / "sft", tmp_path / "evaluation"
     shutil.copytree(runs.finished("sft"), source)
-    study = ("configs/evaluate.py:smoke", workdir, f"--config.checkpoint={source}")
+    stage = source / "stages" / "student"  # which may be named itself
+    study = ("configs/evaluate.py:smoke", workdir, f"--config.checkpoint={stage}")
+    study += ("--config.evaluation.splits=('test',)",)
     runs.run(*study)
     before = (workdir / "summary.json").read_bytes()
     runs.run("configs/sft.py:smoke", source, "--redo=student", "--config.sft.steps=20")
@@ -187,17 +189,11 @@ def test_a_source_run_redone_is_told_in_one_line(tmp_path):
 @pytest.mark.slow
 def test_an_exported_student_has_the_student_s_figures(tmp_path):
     qdcjax.load(runs.finished("sorm")).export(tmp_path / "hugging")
-    found = {}
-    for name, checkpoint in {
-        "folder": tmp_path / "hugging",
-        "stage": runs.finished("sorm") / "stages" / "student",
-    }.items():
-        options = (f"--config.checkpoint={checkpoint}", "--config.evaluation.splits=('test',)")
-        runs.run("configs/evaluate.py:smoke", tmp_path / name, *options)
-        found[name] = json.loads((tmp_path / name / "summary.json").read_text())
-    assert found["folder"] == found["stage"]
+    options = (f"--config.checkpoint={tmp_path}/hugging", "--config.evaluation.splits=('test',)")
+    runs.run("configs/evaluate.py:smoke", tmp_path / "run", *options)
+    found = json.loads((tmp_path / "run" / "summary.json").read_text())
     whole = json.loads((runs.finished("sorm") / "summary.json").read_text())
-    assert found["stage"] == {name: whole[name] for name in found["stage"]}
+    assert found == {name: whole[name] for name in found}
 
 
 # The validation loss of fine-tuning.
