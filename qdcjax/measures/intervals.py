@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 AT_ONCE = 64  # resamples whose weights are held at the same time
 
@@ -43,7 +43,7 @@ def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     if n < 2:
         raise ValueError(f"values: {n} seeds give no interval, at least 2 are needed")
     mean = float(x.mean())
-    quantile = scipy.stats.t.ppf(_upper(confidence), n - 1)
+    quantile = stdtrit(n - 1, _upper(confidence))
     half = float(quantile * x.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, f"{_percent(confidence)} t over {n} seeds")
 

@@ -12,7 +12,6 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.signal import convolve2d
 
 # C(n, k) of more samples overflows a float.
 MAX_SAMPLES = 1000
@@ -68,6 +67,8 @@ def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) ->
     Raises:
       ValueError: not 1 ≤ k ≤ n, n too large, or gold is None.
     """
+    from scipy.signal import convolve2d  # here, for it would cost every program half a second
+
     n = len(answers)
     _check_k(n, k)
     if gold is None:
