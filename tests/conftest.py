@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import runs  # noqa: F401  # the first process makes the folder that all workers share
 
 from qdcjax.data.batches import pad_and_stack
 from qdcjax.data.examples import completion_examples, encode_prompts, prompt_text

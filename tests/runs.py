@@ -1,11 +1,10 @@
 """Whole runs as a user starts them: `python -m qdcjax.main` in a process of its own.
 
-The finished smoke runs are made once and shared by all test files: treat them as read-only, and
-copy one before changing it.
+The finished smoke runs are made once and shared by all test files and all of pytest's workers:
+treat them as read-only, and copy one before changing it.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import signal
@@ -16,10 +15,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import filelock
+
 ROOT = Path(__file__).resolve().parents[1]
 SLOWEST = 600  # seconds, for a cold compilation cache on a slow machine
-HOME = tempfile.TemporaryDirectory(prefix="qdcjax-runs-")  # removed when the tests end
 
+# The folder of what is made once. pytest's first process makes it, tells its workers by the
+# environment, and removes it when the tests end.
+if "QDCJAX_TEST_RUNS" not in os.environ:
+    _home = tempfile.TemporaryDirectory(prefix="qdcjax-runs-")
+    os.environ["QDCJAX_TEST_RUNS"] = _home.name
+HOME = Path(os.environ["QDCJAX_TEST_RUNS"])
 
 PYTHON = (sys.executable, "-m", "qdcjax.main")
 TWO_PROCESSES = (str(ROOT / "launch" / "processes.sh"), "2")
@@ -109,15 +115,26 @@ def environment(devices: int) -> dict[str, str]:
     return {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "PATH": path}
 
 
-@functools.cache
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
+    """The folder of that name, filled by `make(folder)` of the first worker that asks for it."""
+    folder = HOME / name
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.with_suffix(".made").exists():
+            make(folder)
+            folder.with_suffix(".made").touch()
+    return folder
+
+
 def finished(study: str) -> Path:
     """The workdir of `configs/<study>.py:smoke`, run to its end once."""
-    workdir = Path(HOME.name) / study
-    options = []
-    if study == "evaluate":
-        options = [f"--config.checkpoint={finished('sorm')}", "--config.reward_model=orm-0"]
-    run(f"configs/{study}.py:smoke", workdir, *options)
-    return workdir
+
+    def make(workdir: Path) -> None:
+        options = []
+        if study == "evaluate":
+            options = [f"--config.checkpoint={finished('sorm')}", "--config.reward_model=orm-0"]
+        run(f"configs/{study}.py:smoke", workdir, *options)
+
+    return made_once(study, make)
 
 
 def hashes(workdir: Path, without: tuple[str, ...] = ("error.log",)) -> dict[str, str]:

@@ -106,7 +106,7 @@ def pretrained(damage: Callable[[Path], None]) -> Callable[[Path], Arguments]:
 @functools.cache
 def exported() -> Path:
     """The student of the sft run, as a folder of `transformers` with two shards."""
-    folder = Path(runs.HOME.name) / "export"
+    folder = runs.HOME / "export"
     student = load_model(runs.finished("sft") / "stages" / "student")
     export(folder, student.model.config, student.params, shard_bytes=100_000)
     student.tokenizer.save(folder)
@@ -164,7 +164,7 @@ def other_tokenizer(workdir: Path) -> None:
 @functools.cache
 def interrupted() -> Path:
     """An sft run that was killed after its first resume point."""
-    workdir = Path(runs.HOME.name) / "interrupted"
+    workdir = runs.HOME / "interrupted"
     resume_point = (workdir / "checkpoints" / "student" / "75").exists
     runs.strike(SFT, workdir, resume_point, signal.SIGKILL)
     return workdir
@@ -325,7 +325,7 @@ def outcomes() -> dict[str, tuple[subprocess.CompletedProcess, Path, dict[str, s
     """Case → what came of it, its folder, and the hashes of the folder's files before."""
 
     def run(name: str):
-        folder = Path(tempfile.mkdtemp(dir=runs.HOME.name))
+        folder = Path(tempfile.mkdtemp(dir=runs.HOME))
         config, workdir, options = CASES[name][0](folder)
         before = contents(folder)
         done = runs.run(config, workdir, *options, devices=DEVICES.get(name, 1), check=False)
