@@ -58,7 +58,8 @@ def main(_: list[str]) -> None:
     """Runs the study that the flags name."""
     _keep_freed_memory()
     config = CONFIG.value.to_dict()
-    path = Path(WORKDIR.value or f"runs/{config['study']}-{config['preset'] or 'default'}")
+    name = config.get("name", config["study"])  # several configs may share a study
+    path = Path(WORKDIR.value or f"runs/{name}-{config['preset'] or 'default'}")
     logging.set_verbosity(logging.FATAL)  # Orbax tells of every file, and of errors that it raises
     sys.unraisablehook = _unraisable
     if CACHE.value:

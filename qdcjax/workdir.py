@@ -140,32 +140,36 @@ class Workdir:
             missing = {done: part for done, part in pieces.items() if not done.exists()}
             wait_for_all(f"table {name} goes on")
             for done, part in missing.items():
-                rows = datasets.Dataset.from_dict(dict(make(part)))
-                if is_writer():
-                    half = done.with_suffix(".half")
-                    shutil.rmtree(half, ignore_errors=True)
-                    rows.save_to_disk(half)
-                    os.replace(half, done)
+                write_part(done, make(part))
             if is_writer():
                 write_json(folder / RECORD, read_json(folder / RECORD) | {"parts": len(pieces)})
 
-        with _quiet():
-            folder = self.stage(name, reads, after, write)
-            pieces = sorted(folder.glob("part-*"))
-            parts_made = _read_record(folder).get("parts", len(pieces))
-            if len(pieces) < parts_made:
-                raise ValueError(
-                    f"stage {name}: its table in {folder} has {len(pieces)} of {parts_made} parts: "
-                    f"use --redo={name}"
-                )
-            try:
+        self.stage(name, reads, after, write)
+        return self.read_table(name)
+
+    def read_table(self, name: str) -> datasets.Dataset:
+        """A finished table.
+
+        Raises:
+          ValueError: a part of it is missing or cannot be read.
+        """
+        folder = self.path / "stages" / name
+        pieces = sorted(folder.glob("part-*"))
+        parts_made = _read_record(folder).get("parts", len(pieces))
+        if len(pieces) < parts_made:
+            raise ValueError(
+                f"stage {name}: its table in {folder} has {len(pieces)} of {parts_made} parts: "
+                f"use --redo={name}"
+            )
+        try:
+            with _quiet():
                 return datasets.concatenate_datasets(
                     [datasets.load_from_disk(str(piece)) for piece in pieces]
                 )
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"stage {name}: a table in {folder} cannot be read ({error}): use --redo={name}"
-                ) from error
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"stage {name}: a table in {folder} cannot be read ({error}): use --redo={name}"
+            ) from error
 
     def write_summary(self, summary: Mapping[str, float]) -> None:
         """Writes `summary.json` (a function of config and seed alone) and `timings.json`.
@@ -281,6 +285,16 @@ class Workdir:
                 record = read_json(partial / RECORD)
                 record["seconds"] += time.perf_counter() - began
                 write_json(partial / RECORD, record)
+
+
+def write_part(done: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Writes columns as an Arrow data set so that a kill leaves all of it or nothing."""
+    if is_writer():
+        half = done.with_suffix(".half")
+        shutil.rmtree(half, ignore_errors=True)
+        with _quiet():
+            datasets.Dataset.from_dict(dict(columns)).save_to_disk(half)
+        os.replace(half, done)
 
 
 def read_json(path: Path) -> Any:

@@ -6,6 +6,7 @@ treat them as read-only, and copy one before changing it.
 
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -76,6 +77,39 @@ def run(
     )
     assert not check or done.returncode == 0, f"{config} {options}:\n{done.stderr[-3000:]}"
     return done
+
+
+def fork(config: str | None, workdir: Path, *options: str) -> subprocess.CompletedProcess:
+    """`run` on one device, success or not, in a fork of a process that has imported all.
+
+    For runs that end soon: a process of one's own imports for three seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["qdcjax.main", "qdcjax.experiments.sorm"])
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder) / name for name in ("stdout", "stderr")]
+        argv = ["qdcjax.main", *command(config, workdir, *options, launch=())]
+        process = context.Process(target=_as_program, args=(argv, *said))
+        process.start()
+        process.join(SLOWEST)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutError(f"{argv} took over {SLOWEST} s")
+        return subprocess.CompletedProcess(argv, process.exitcode, *(f.read_text() for f in said))
+
+
+def _as_program(argv: list[str], stdout: Path, stderr: Path) -> None:
+    from absl import app
+
+    from qdcjax import main
+
+    for number, file in ((1, stdout), (2, stderr)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    sys.argv = argv
+    app.run(main.main, argv=argv, flags_parser=main.parse_flags)
 
 
 def strike(

@@ -27,7 +27,9 @@ from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
 from qdcjax.models.pretrained import export
 from qdcjax.training.store import load_model
 
-SFT, SORM, EVALUATE = (f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate"))
+SFT, SORM, EVALUATE, PPO, EXPERT = (
+    f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate", "ppo", "expert_iteration")
+)
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
 OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
@@ -253,6 +255,39 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
         fresh("--config.sft.steps=1", "--config.drafts.max_new_tokens=1", config=SORM),
         ("none of the 96 drafts has a step", "sft.steps"),
     ),
+    # Reinforcement learning.
+    "unknown algorithm": (
+        fresh("--config.policy_gradient.algorithm=dqn", config=PPO),
+        ("algorithm='dqn'", "ppo, rloo, grpo"),
+    ),
+    "rollouts that batches do not divide": (
+        fresh("--config.critic.batch_size=7", config=PPO),
+        ("critic.batch_size=7", "32 rollouts"),
+    ),
+    "an adaptive weight in the loss": (
+        fresh(
+            "--config.policy_gradient.kl_target=1.0",
+            "--config.policy_gradient.kl_in=loss",
+            config=PPO,
+        ),
+        ("kl_target=1.0", "kl_in=reward"),
+    ),
+    "too few questions": (
+        fresh("--config.rollouts.questions=4", config=PPO),
+        ("policy_gradient.questions=8", "there are 4"),
+    ),
+    "a reward without its model": (
+        fresh("--config.policy_gradient.reward=orm_dense", config=PPO),
+        ("reward=orm_dense", "reward_model=orm-0"),
+    ),
+    "unknown start of a round": (
+        fresh("--config.expert_iteration.init_from=first", config=EXPERT),
+        ("init_from='first'", "start or last"),
+    ),
+    "nothing right to learn from": (
+        fresh("--config.sft.steps=1", "--config.evaluation.questions=2", config=EXPERT),
+        ("none of the 96 rollouts has a right answer",),
+    ),
     # The workdir.
     "workdir is a file": (
         on_copy("sft", damage=lambda d: (shutil.rmtree(d), d.touch())),
@@ -328,7 +363,10 @@ def outcomes() -> dict[str, tuple[subprocess.CompletedProcess, Path, dict[str, s
         folder = Path(tempfile.mkdtemp(dir=runs.HOME))
         config, workdir, options = CASES[name][0](folder)
         before = contents(folder)
-        done = runs.run(config, workdir, *options, devices=DEVICES.get(name, 1), check=False)
+        if name in DEVICES:
+            done = runs.run(config, workdir, *options, devices=DEVICES[name], check=False)
+        else:
+            done = runs.fork(config, workdir, *options)
         return done, folder, before
 
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

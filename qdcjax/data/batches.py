@@ -59,6 +59,7 @@ def make_batches(
     seed: int,
     *,
     buckets: int = 1,
+    widths: Sequence[int] = (),
     parts: tuple[Sequence[int], int] = ((0,), 1),
 ) -> grain.MapDataset:
     """An endless Grain data set of batches: shuffle → repeat → batch → stride by part.
@@ -75,6 +76,7 @@ def make_batches(
       batch_size: of the global batch.
       seed: of the order.
       buckets: number of padded lengths, and so of compiled shapes.
+      widths: the padded lengths themselves, in rising order, if given.
       parts: (which parts, in rising order; number of parts n).
 
     Raises:
@@ -92,7 +94,7 @@ def make_batches(
         return pad_and_stack([group[row] for row in rows_here], length)
 
     streams, weights = [], []
-    for rows, length in length_buckets(lengths, buckets):
+    for rows, length in length_buckets(lengths, buckets, widths):
         # A seed of its own for each bucket, which no other seed's buckets share.
         bucket_seed = np.random.SeedSequence([seed, len(streams)]).generate_state(1)[0]
         stream = grain.MapDataset.source([_numbered(examples[row], row) for row in rows])

@@ -10,7 +10,8 @@ N prompts, K samples of each, T new tokens at most.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -143,6 +144,7 @@ def sample(
     key: jax.Array,
     tokenizer: Tokenizer | None = None,
     description: str = "sample",
+    finished: Callable[[np.ndarray, Samples], None] = lambda rows, samples: None,
 ) -> Samples:
     """Samples K completions of every prompt.
 
@@ -157,6 +159,8 @@ def sample(
       tokenizer: for the end token and whatever settings need it; without one, every sample has
         `max_new_tokens`.
       description: of the progress bar.
+      finished: called with the rows of prompts whose samples are whole, and with all samples,
+        whenever some are; the devices wait until it returns.
 
     Raises:
       ValueError: a prompt that leaves no room within the model's `max_length`, or settings that
@@ -181,11 +185,12 @@ def sample(
         for rows, width in length_buckets(lengths, settings.buckets, settings.widths):
             batch = _Batch(model, params, mesh, prompts, settings, decoding, key, tokenizer)
             places = size if settings.widths else min(size, len(rows))
-            for finished in batch.complete(rows, places, width, result):
-                tokens = int(result.lengths[finished].sum())
-                bar.advance(len(finished) * K, tokens=tokens)
-    if settings.stop_strings:
-        _cut_at_stop_strings(result, settings.stop_strings, tokenizer)
+            for whole in batch.complete(rows, places, width, result):
+                if settings.stop_strings:
+                    _cut_at_stop_strings(result, whole, settings.stop_strings, tokenizer)
+                finished(whole, result)
+                tokens = int(result.lengths[whole].sum())
+                bar.advance(len(whole) * K, tokens=tokens)
     return result
 
 
@@ -372,9 +377,11 @@ def _run(model, params, state, keys, decoding, mesh):
     return place(state, keys, mesh)
 
 
-def _cut_at_stop_strings(result: Samples, stop_strings, tokenizer: Tokenizer) -> None:
-    """Ends each completion with the token that completes its first stop string."""
-    for n, k in np.ndindex(result.lengths.shape):
+def _cut_at_stop_strings(
+    result: Samples, rows: np.ndarray, stop_strings, tokenizer: Tokenizer
+) -> None:
+    """Ends each completion of some prompts with the token that completes its first stop string."""
+    for n, k in itertools.product(rows, range(result.lengths.shape[1])):
         ids = result.tokens[n, k, : result.lengths[n, k]]
         text = tokenizer.decode(ids)
         if not any(stop in text for stop in stop_strings):

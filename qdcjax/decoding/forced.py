@@ -25,12 +25,12 @@ def reply_tokens(tokenizer: Tokenizer, text: str, calculates: bool, marker: str)
       marker: what follows every line end, or nothing.
     """
     if marker and text.endswith("\n"):
-        return _going_on(tokenizer, marker)
+        return going_on(tokenizer, marker)
     answer = calculator.calculate(text) if calculates else None
-    return [] if answer is None else _going_on(tokenizer, answer)
+    return [] if answer is None else going_on(tokenizer, answer)
 
 
-def _going_on(tokenizer: Tokenizer, text: str) -> list[int]:
+def going_on(tokenizer: Tokenizer, text: str) -> list[int]:
     """Ids of a text that goes on after another one.
 
     LLaMA's tokeniser puts a space before every text, which would stand between the two. A newline,

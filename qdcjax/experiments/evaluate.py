@@ -34,6 +34,7 @@ KINDS = {
     "rerank": "rerank@{}",
     "maj": "maj@{}",
 }
+OF_TOKENS = ("sampled", "log_probs")
 SHOWN = 100  # solutions of a table in `samples/`
 
 
@@ -65,17 +66,23 @@ def evaluate_policy(
     policy: StoredModel,
     after: Sequence[str],
     reranker: StoredModel | None = None,
+    name: str = "",
+    marker: str = "",
 ) -> dict[str, Interval]:
     """Name → estimate, over the questions of each split in `config.evaluation.splits`.
 
-    Intervals are bootstraps over questions. Names end in the split's name.
+    Intervals are bootstraps over questions. Names end in the split's name. A run that evaluates
+    several policies gives each a `name`, which its tables bear too. A `marker` is forced before
+    every line that the policy writes.
     """
     task = from_config.task(config["task"], config["seed"])
     results = {}
     for split in config["evaluation"]["splits"]:
         problems = test_problems(config, task, split)
-        greedy = solve(config, workdir, policy, task, problems, split, after, greedy=True)
-        sampled = solve(config, workdir, policy, task, problems, split, after)
+        greedy, sampled = (
+            solve(config, workdir, policy, task, problems, split, after, name, marker, greedy)
+            for greedy in (True, False)
+        )
         scores = None
         if reranker is not None:
             solutions = as_solutions(policy, problems, sampled)
@@ -104,19 +111,25 @@ def solve(
     problems: Sequence[Problem],
     split: str,
     after: Sequence[str],
+    name: str = "",
+    marker: str = "",
     greedy: bool = False,
 ) -> datasets.Dataset:
-    """Table `greedy-<split>` or `samples-<split>`: the policy's solutions of the questions."""
+    """Table `greedy-<split>` or `samples-<split>`: the policy's solutions of the questions.
+
+    With a name it is `greedy-<split>-<name>`.
+    """
     changes = {"samples": 1, "temperature": 0.0} if greedy else {}
+    changes |= {"marker": marker} if marker else {}
     settings = from_config.sampling(config["evaluation"], "evaluation", **changes)
-    name = f"{'greedy' if greedy else 'samples'}-{split}"
+    name = "-".join(filter(None, ["greedy" if greedy else "samples", split, name]))
     key = jax.random.fold_in(jax.random.key(config["seed"]), 1)
     table = workdir.table(
         name,
         ["seed", "task", "evaluation"],
         after,
         lambda: parts_of_problems(policy, problems, settings),
-        lambda part: sample_solutions(policy, task, *part, key, name),
+        lambda part: sample_solutions(policy, task, *part, key, name, OF_TOKENS),
     )
     if is_writer():
         write_samples(workdir.path / "samples" / f"{name}.jsonl", problems, table)
@@ -180,9 +193,18 @@ def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[st
 def at_k(
     problems: Sequence[Problem], sampled: datasets.Dataset, scores: np.ndarray | None = None
 ) -> dict[str, Interval]:
+    """The figures of `at_k_by_question` over all questions, with bootstrap intervals."""
+    questions = [problem.id for problem in problems]
+    by_question = at_k_by_question(problems, sampled, scores)
+    return {name: bootstrap(values, questions) for name, values in by_question.items()}
+
+
+def at_k_by_question(
+    problems: Sequence[Problem], sampled: datasets.Dataset, scores: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """maj@k, pass@k and, with scores, rerank@k for k = 1, 2, 4, … and all K samples a question.
 
-    Also one sample's accuracy, tokens and chance of being truncated.
+    Also one sample's accuracy, tokens and chance of being truncated. Each [N].
 
     Args:
       problems: N questions.
@@ -197,14 +219,13 @@ def at_k(
         for text, truncated in zip(sampled["text"], sampled["truncated"], strict=True)
     ]
     gold = [gold_answer(problem.answer) for problem in problems]
-    questions = [problem.id for problem in problems]
     columns = {
         "accuracy": sampled["correct"],
         "truncated": sampled["truncated"],
         "tokens": [len(tokens) for tokens in sampled["tokens"]],
     }
-    results = {
-        f"sampled_{name}": bootstrap(np.reshape(values, (N, K)).mean(axis=1), questions)
+    found = {
+        f"sampled_{name}": np.reshape(values, (N, K)).mean(axis=1)
         for name, values in columns.items()
     }
     for k in powers_of_two(K):
@@ -215,9 +236,8 @@ def at_k(
         if scores is not None:
             by_question = np.asarray(scores).reshape(N, K)
             values["rerank"] = [rerank_at_k(by_question[n], correct[n], k) for n in range(N)]
-        for name, value in values.items():
-            results[f"{name}_at_{k}"] = bootstrap(np.asarray(value, float), questions)
-    return results
+        found |= {f"{name}_at_{k}": np.asarray(value, float) for name, value in values.items()}
+    return found
 
 
 def powers_of_two(largest: int) -> list[int]:

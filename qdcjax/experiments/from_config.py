@@ -8,6 +8,8 @@ from jax.sharding import Mesh
 
 from qdcjax.decoding import SamplingSettings
 from qdcjax.measures.predictions import Prediction
+from qdcjax.rl.policy_gradient import PolicyGradient
+from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
 from qdcjax.tasks.problem import Task
 from qdcjax.tasks.word_problems import Dials, WordProblems
@@ -17,13 +19,26 @@ from qdcjax.training.sharding import MeshConfig, make_mesh
 
 TASKS = ("word_problems", "gsm8k", "svamp")
 # Section → the study's own fields in it, beside those of the settings that it holds.
-TRAINING = {"sft": ("questions", "validation_questions"), "reward": ("seeds", "threshold")}
+TRAINING = {
+    "sft": ("questions", "validation_questions"),
+    "reward": ("seeds", "threshold"),
+    "finetune": (),
+    "learn": (),
+    "critic": (),
+}
+ONLINE = ("learn", "critic")  # sections of `TRAINING` whose steps follow from the rollouts
 SAMPLING = {
     "evaluation": ("splits", "questions"),
     "drafts": ("split", "questions"),
+    "rollouts": ("split", "questions"),
     "verify": (),
     "verify_many": ("prefixes",),
 }
+
+ALGORITHMS = {
+    "expert_iteration": ExpertIteration,
+    "policy_gradient": PolicyGradient,
+}  # section → the settings that it holds
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -35,9 +50,14 @@ def check(config: Mapping[str, Any]) -> None:
     task(config["task"], config["seed"])
     where = mesh(config["mesh"])
     for section in filter(config.__contains__, TRAINING):
-        training(config[section], section, where)
+        if section in ONLINE:
+            online_training(config, section, where)
+        else:
+            training(config[section], section, where)
     for section in filter(config.__contains__, SAMPLING):
         sampling(config[section], section)
+    for section in filter(config.__contains__, ALGORITHMS):
+        algorithm(config, section)
 
 
 def task(config: Mapping[str, Any], seed: int) -> Task:
@@ -62,9 +82,31 @@ def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettin
     return settings
 
 
+def online_training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
+    """The training settings in a section of `ONLINE`; a record of the log is an iteration."""
+    learning = algorithm(config, "policy_gradient")
+    rollouts, size = (
+        learning.questions * config["rollouts"]["samples"],
+        config[section]["batch_size"],
+    )
+    if size < 1 or rollouts % size:
+        raise ValueError(
+            f"{section}.batch_size={size} must divide the {rollouts:,} rollouts of an iteration "
+            "(policy_gradient.questions × rollouts.samples)"
+        )
+    each = learning.epochs * rollouts // size
+    steps = {"steps": learning.iterations * each, "log_every": each}
+    return training({**config[section], **steps}, section, mesh)
+
+
 def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> SamplingSettings:
     """The sampling settings in a section of `SAMPLING`."""
     return _make(SamplingSettings, {**config, **changes}, section, SAMPLING[section])
+
+
+def algorithm(config: Mapping[str, Any], section: str) -> Any:
+    """The settings of a way to learn, in a section of `ALGORITHMS`."""
+    return _make(ALGORITHMS[section], config[section], section)
 
 
 def mesh(config: Mapping[str, Any], devices: Sequence | None = None) -> Mesh:

@@ -3,7 +3,7 @@
 Other studies start from its stage `student`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,23 @@ from qdcjax.data.batches import Example, bucket_lengths, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
 from qdcjax.data.tokenizers import train_sentencepiece
 from qdcjax.experiments import evaluate, from_config, publish
-from qdcjax.experiments.policies import pretrained_policy
+from qdcjax.experiments.policies import (
+    find_policy,
+    load_policy,
+    mark_source,
+    pretrained_policy,
+)
 from qdcjax.models import lora, pretrained
 from qdcjax.models.config import Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
-from qdcjax.training.fit import fit
+from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.processes import is_writer, to_host
 from qdcjax.training.sharding import (
     init_on_mesh,
+    mesh_of,
     on_mesh,
     spread,
     whole_rows,
@@ -34,6 +40,7 @@ from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
 STUDENT_FIELDS = ("seed", "task", "tokenizer", "policy", "sft")
+Validation = Callable[[Any], dict[str, float]]  # parameters → metrics
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
@@ -67,29 +74,85 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
 
     def make(folder: Path) -> None:
         problems = task.problems("train", config["sft"]["questions"] or None)
-        start = with_adapter(config, starting_policy(config, problems, mesh))
-        params = fit(
-            start.model,
-            start.params,
-            language_model_loss,
+        start = starting_policy(config, problems, mesh)
+        fine_tune(
+            config,
+            start,
             _examples(start, problems),
             settings,
             seed=config["seed"],
-            mesh=mesh,
-            workdir=workdir.path,
+            workdir=workdir,
             name="student",
-            evaluate=_validation(start, task, config["sft"]["validation_questions"], mesh),
+            folder=folder,
+            base=config["policy"]["pretrained"] or "",
+            validation=lambda policy: _validation(
+                policy, task, config["sft"]["validation_questions"], mesh
+            ),
         )
-        model = start.model
-        if model.config.lora is not None:
-            adapter = to_host(lora.leaves(params))
-            if is_writer():
-                base = config["policy"]["pretrained"] or ""
-                lora.export(folder / "adapter", model, adapter, base)
-            model, params = lora.merge(model, params)
-        save_model(folder, StoredModel(model, params, start.tokenizer))
 
     return load_model(workdir.stage("student", STUDENT_FIELDS, [], make), mesh)
+
+
+def starting_point(
+    config: Mapping[str, Any], workdir: Workdir, mesh: Mesh
+) -> tuple[StoredModel, Path, str]:
+    """The policy that a study goes on from, where it lies, and the stage that stands for it.
+
+    That is another run's, if `config.checkpoint` is given, and a student trained here otherwise.
+    """
+    if not config["checkpoint"]:
+        return train_student(config, workdir), workdir.path / "stages" / "student", "student"
+    source = find_policy(config["checkpoint"], config["model"])
+    mark_source(workdir, source)
+    return load_policy(config, source, mesh), source, "policy"
+
+
+def fine_tune(
+    config: Mapping[str, Any],
+    start: StoredModel,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    *,
+    seed: int,
+    workdir: Workdir,
+    name: str,
+    folder: Path,
+    base: str,
+    validation: Callable[[StoredModel], Validation | None] = lambda policy: None,
+) -> None:
+    """Trains a policy on examples and saves it in `folder`; resumable.
+
+    With `policy.lora.rank` only an adapter is trained: it is exported and merged.
+
+    Args:
+      config: of the study.
+      start: the policy to begin from, on the mesh to train on; its memory is given away.
+      examples, settings, seed: as for `training.fit.fit`.
+      workdir, name: of the run and the stage.
+      folder: of the stage.
+      base: where the start lies, for the adapter's files.
+      validation: makes the function from parameters to metrics for the policy that is trained.
+    """
+    start = with_adapter(config, start)
+    params = fit(
+        start.model,
+        start.params,
+        language_model_loss,
+        examples,
+        settings,
+        seed=seed,
+        mesh=mesh_of(start.params),
+        workdir=workdir.path,
+        name=name,
+        evaluate=validation(start),
+    )
+    model = start.model
+    if model.config.lora is not None:
+        adapter = to_host(lora.leaves(params))
+        if is_writer():
+            lora.export(folder / "adapter", model, adapter, base)
+        model, params = lora.merge(model, params)
+    save_model(folder, StoredModel(model, params, start.tokenizer))
 
 
 def starting_policy(
@@ -131,7 +194,7 @@ def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]
     )
 
 
-def _validation(policy: StoredModel, task: Task, questions: int, mesh: Mesh):
+def _validation(policy: StoredModel, task: Task, questions: int, mesh: Mesh) -> Validation | None:
     """Parameters → loss and token accuracy on reference solutions of the validation split.
 
     Nothing where there are no such questions. The width is a bucket's, as a

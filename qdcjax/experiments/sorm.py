@@ -89,6 +89,7 @@ def sample_drafts(
     student: StoredModel,
     task: Task,
     problems: Sequence[Problem],
+    after: str = "student",
 ) -> datasets.Dataset:
     """Table `drafts`: the student's solutions of the questions that reward models learn from."""
     settings = from_config.sampling(config["drafts"], "drafts")
@@ -96,7 +97,7 @@ def sample_drafts(
     return workdir.table(
         "drafts",
         ["drafts"],
-        ["student"],
+        [after],
         lambda: parts_of_problems(student, problems, settings),
         lambda part: sample_solutions(student, task, *part, key, "sample drafts"),
     )

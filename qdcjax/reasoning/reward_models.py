@@ -7,7 +7,6 @@ reached (GLoRe, arXiv 2402.10963). At the last token both learn whether the answ
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,14 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, length_buckets, pad_and_stack
+from qdcjax.data.batches import Example
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.labels import balance
-from qdcjax.reporting.progress import progress
 from qdcjax.training.fit import TrainSettings, fit
+from qdcjax.training.forward import at_tokens
 from qdcjax.training.losses import binary_loss
-from qdcjax.training.processes import to_host
-from qdcjax.training.sharding import init_on_mesh, mesh_of, on_mesh, spread, whole_rows
+from qdcjax.training.sharding import init_on_mesh, mesh_of
 from qdcjax.training.store import StoredModel
 
 
@@ -166,27 +164,12 @@ def score(
     stored: StoredModel, solutions: Sequence[Solution], batch_size: int = 64, buckets: int = 2
 ) -> list[np.ndarray]:
     """σ(score) at every completion token of each solution: N arrays [T_n] in [0, 1]."""
-    mesh = mesh_of(stored.params)
-    batch_size = whole_rows(batch_size, mesh)
     whole = [[*s.prompt, *s.tokens] for s in solutions]
-    lengths = np.asarray([len(tokens) for tokens in whole])
-    scores: list[np.ndarray] = [np.zeros(0)] * len(solutions)
-    with progress(len(solutions), "score solutions", "solutions") as bar:
-        for rows, width in length_buckets(lengths, buckets):
-            for at in range(0, len(rows), batch_size):
-                group = rows[at : at + batch_size]
-                filled = np.resize(group, batch_size)  # a full batch, so that one shape is compiled
-                tokens = pad_and_stack(
-                    [{"tokens": np.asarray(whole[row], np.int32)} for row in filled], width
-                )["tokens"]
-                values = _values(stored.model, mesh, stored.params, spread(tokens, mesh))
-                values = to_host(values)
-                for row, value in zip(group, values, strict=False):
-                    scores[row] = value[len(solutions[row].prompt) : lengths[row]]
-                bar.advance(len(group), tokens=int(lengths[group].sum()))
-    return scores
+    values = at_tokens(
+        _values, stored.model, stored.params, whole, "score solutions", batch_size, buckets
+    )
+    return [value[len(s.prompt) :] for value, s in zip(values, solutions, strict=True)]
 
 
-@functools.partial(jax.jit, static_argnames=("model", "mesh"))
-def _values(model: Transformer, mesh: Mesh, params, tokens):
-    return jax.nn.sigmoid(on_mesh(model.apply, mesh)({"params": params}, tokens))
+def _values(model: Transformer, params, tokens):
+    return jax.nn.sigmoid(model.apply({"params": params}, tokens))

@@ -1,10 +1,12 @@
 """Solutions sampled from a policy, graded and cut into steps, as columns of an Arrow table."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
+import numpy as np
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.decoding import (
@@ -18,6 +20,7 @@ from qdcjax.decoding import (
 from qdcjax.reasoning.answers import grade
 from qdcjax.reasoning.labels import is_consistent
 from qdcjax.reasoning.steps import segment, separator_tokens
+from qdcjax.reporting.stopwatch import Stopwatch
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel
 
@@ -71,6 +74,8 @@ def sample_solutions(
     settings: SamplingSettings,
     key: jax.Array,
     description: str,
+    of_tokens: Sequence[str] = (),
+    watch: Stopwatch | None = None,
 ) -> dict[str, list[Any]]:
     """K solutions of every problem: one row a solution.
 
@@ -78,35 +83,67 @@ def sample_solutions(
     `correct` and `flexible` (right by the last number that it names; both false when the room
     ended first), `truncated`, `flagged` (more than one answer marker), `error` (a number too long
     to be read), `steps` (texts), `ends` (token position of each step's end) and `truth` (whether
-    steps 0…i are valid; empty where the task can't tell).
+    steps 0…i are valid; empty where the task can't tell). `of_tokens` adds fields of `Samples` with
+    a number for each token, such as `sampled` and `log_probs`.
+
+    Solutions are graded in a thread while others are still being sampled. `watch` gets the seconds
+    of `generation`, of `grading` (in the thread), and of `waiting` for grades at the end.
     """
-    samples = _complete(policy, problems, [()] * len(problems), settings, key, description)
+    watch = watch or Stopwatch()
     separators = separator_tokens(policy.tokenizer)
-    rows = []
-    for n, problem in enumerate(problems):
-        for k in range(settings.samples):
-            tokens = samples.tokens[n, k, : samples.lengths[n, k]].tolist()
-            text = policy.tokenizer.decode(tokens)
-            truncated = bool(samples.truncated[n, k])
-            steps = segment(tokens, policy.tokenizer, separators)
-            graded = grade(text, problem.answer)
-            rows.append(
-                {
-                    "problem_id": problem.id,
-                    "sample": settings.first_sample + k,
-                    "tokens": tokens,
-                    "text": text,
-                    "correct": not truncated and task.is_correct(problem, text),
-                    "flexible": not truncated and graded.flexible,
-                    "truncated": truncated,
-                    "flagged": graded.flagged,
-                    "error": graded.error,
-                    "steps": list(steps.texts),
-                    "ends": list(steps.ends),
-                    "truth": step_truth(task, problem, steps.texts),
-                }
-            )
-    return _columns(rows)
+    graded: dict[int, Future] = {}
+
+    def rows_of(n: int, samples: Samples) -> list[dict[str, Any]]:
+        with watch.timed("grading"):
+            return [
+                _graded(policy, task, problems[n], samples, (n, k), settings, separators, of_tokens)
+                for k in range(settings.samples)
+            ]
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def finished(whole, samples: Samples) -> None:
+            graded.update({int(n): pool.submit(rows_of, int(n), samples) for n in whole})
+
+        with watch.timed("generation"):
+            nothing = [()] * len(problems)
+            _complete(policy, problems, nothing, settings, key, description, finished)
+        with watch.timed("waiting"):
+            return _columns([row for n in range(len(problems)) for row in graded[n].result()])
+
+
+def _graded(
+    policy: StoredModel,
+    task: Task,
+    problem: Problem,
+    samples: Samples,
+    at: tuple[int, int],
+    settings: SamplingSettings,
+    separators: frozenset[int],
+    of_tokens: Sequence[str],
+) -> dict[str, Any]:
+    """A row of `sample_solutions`: the sample at [n, k]."""
+    length = samples.lengths[at]
+    tokens = samples.tokens[at][:length].tolist()
+    text = policy.tokenizer.decode(tokens)
+    truncated = bool(samples.truncated[at])
+    steps = segment(tokens, policy.tokenizer, separators, settings.marker)
+    grades = grade(text, problem.answer)
+    return {
+        "problem_id": problem.id,
+        "sample": settings.first_sample + at[1],
+        "tokens": tokens,
+        "text": text,
+        "correct": not truncated and task.is_correct(problem, text),
+        "flexible": not truncated and grades.flexible,
+        "truncated": truncated,
+        "flagged": grades.flagged,
+        "error": grades.error,
+        "steps": list(steps.texts),
+        "ends": list(steps.ends),
+        "truth": step_truth(task, problem, steps.texts),
+        **{name: getattr(samples, name)[at][:length] for name in of_tokens},
+    }
 
 
 def verify(
@@ -182,6 +219,7 @@ def _complete(
     settings: SamplingSettings,
     key: jax.Array,
     description: str,
+    finished: Callable[[np.ndarray, Samples], None] = lambda rows, samples: None,
 ) -> Samples:
     """Goes on from question and beginning; token in, token out."""
     prompts = Prompts(
@@ -189,7 +227,14 @@ def _complete(
         [stream(p.id, *b) for p, b in zip(problems, beginnings, strict=True)],
     )
     return sample(
-        policy.model, policy.params, prompts, settings, key, policy.tokenizer, description
+        policy.model,
+        policy.params,
+        prompts,
+        settings,
+        key,
+        policy.tokenizer,
+        description,
+        finished,
     )
 
 

@@ -32,16 +32,20 @@ def separator_tokens(tokenizer: Tokenizer) -> frozenset[int]:
     )
 
 
-def segment(tokens: Sequence[int], tokenizer: Tokenizer, separators: frozenset[int]) -> Steps:
+def segment(
+    tokens: Sequence[int], tokenizer: Tokenizer, separators: frozenset[int], marker: str = ""
+) -> Steps:
     """Cuts a completion at its line ends; blank lines and the answer line are no steps.
 
-    A last line without a line end counts as no step: nothing can follow from it.
+    A last line without a line end counts as no step: nothing can follow from it. A `marker` that
+    was forced before every line is no part of it.
     """
     texts, ends, begin = [], [], 0
     for position, token in enumerate(tokens):
         if int(token) not in separators:
             continue
         line = tokenizer.decode(list(tokens[begin : position + 1])).strip()
+        line = line.removeprefix(marker.strip()).strip()
         begin = position + 1
         if line.startswith(ANSWER_MARKER):
             break

@@ -16,7 +16,7 @@ from qdcjax.data.packing import pack
 from qdcjax.models import lora
 from qdcjax.models.transformer import Transformer, param_shapes
 from qdcjax.training import sharding
-from qdcjax.training.loop import train
+from qdcjax.training.loop import StopFlag, Training
 from qdcjax.training.losses import train_only
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.step import LossFn, compile_update, init_state, make_update
@@ -78,7 +78,38 @@ def fit(
     name: str,
     evaluate: Callable[[Any], dict[str, float]] | None = None,
 ):
-    """Trains `params` on `examples` and returns the new ones; resumable (see `loop.train`).
+    """Trains `params` on `examples` and returns the new ones; resumable (see `loop.Training`).
+
+    Args:
+      model, params, loss, settings, seed, mesh, workdir, name: see `open_training`.
+      examples: dicts of `tokens`, `mask` and what the loss reads.
+      evaluate: parameters → metrics.
+    """
+    training = open_training(
+        model, params, loss, settings, seed=seed, mesh=mesh, workdir=workdir, name=name
+    )
+    del params  # their memory is given away
+    batches = batches_of(examples, settings, seed, mesh)
+    with training:
+        state = training.run(
+            batches, settings.steps, evaluate=evaluate, evaluate_every=settings.evaluate_every
+        )
+    return state.params
+
+
+def open_training(
+    model: Transformer,
+    params,
+    loss: Callable[[Transformer], LossFn],
+    settings: TrainSettings,
+    *,
+    seed: int,
+    mesh: Mesh,
+    workdir: Path,
+    name: str,
+    stop: StopFlag | None = None,
+) -> Training:
+    """A training of `params` whose batches are still to come.
 
     Of a model with an adapter, only the adapter is trained.
 
@@ -86,44 +117,55 @@ def fit(
       model: for its parameters' logical axes.
       params: to start from; their memory is given away.
       loss: makes the model's loss function (see `losses` and `step.make_update`).
-      examples: dicts of `tokens`, `mask` and what the loss reads.
       settings: how.
       seed: of the order of examples and of the step keys.
       mesh: devices; the batch is cut by data and fsdp.
       workdir, name: of the run and the stage.
-      evaluate: parameters → metrics.
+      stop: shared with other trainings.
     """
     settings.check(mesh)
     optimizer, update, shardings = _compiled(
         model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
     )
-    if settings.pack:
-        examples = pack(examples, settings.pack)
-    own, parts = sharding.own_parts(mesh), sharding.row_parts(mesh)
     start = jax.jit(init_state, static_argnums=1, donate_argnums=0, out_shardings=shardings)
-    state = train(
+    return Training(
         update,
         start(jax.device_put(params, shardings.params), optimizer),
-        make_batches(
-            examples,
-            settings.batch_size,
-            seed,
-            buckets=settings.buckets,
-            parts=(own, parts),
-        ),
-        steps=settings.steps,
         key=jax.random.key(seed),
         workdir=workdir,
         name=name,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
-        evaluate=evaluate,
-        evaluate_every=settings.evaluate_every,
         put=lambda batch: sharding.put_batch(batch, mesh),
-        share=len(own) / parts,
+        share=len(sharding.own_parts(mesh)) / sharding.row_parts(mesh),
         utilisation=Utilisation(model.config, mesh.devices),
+        stop=stop,
     )
-    return state.params
+
+
+def batches_of(
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    seed: int,
+    mesh: Mesh,
+    widths: Sequence[int] = (),
+) -> Sequence[dict]:
+    """This process's part of the batches, packed or padded as the settings say.
+
+    Args:
+      examples, settings, seed, mesh: as for `fit`.
+      widths: padded lengths, where several sets of examples are to share compiled programs.
+    """
+    if settings.pack:
+        examples = pack(examples, settings.pack)
+    return make_batches(
+        examples,
+        settings.batch_size,
+        seed,
+        buckets=settings.buckets,
+        widths=widths,
+        parts=(sharding.own_parts(mesh), sharding.row_parts(mesh)),
+    )
 
 
 def lower_update(

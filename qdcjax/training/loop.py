@@ -36,65 +36,114 @@ class Preempted(SystemExit):
     """SIGTERM came: the state was saved, and the same command goes on from there."""
 
 
-def train(
-    update: Callable,
-    state: TrainState,
-    batches: Sequence[dict],
-    *,
-    steps: int,
-    key: jax.Array,
-    workdir: Path,
-    name: str,
-    log_every: int = 50,
-    checkpoint_every: int = 500,
-    evaluate: Callable[[Any], dict[str, float]] | None = None,
-    evaluate_every: int = 0,
-    put: Callable[[dict], dict] = jax.device_put,
-    share: float = 1.0,
-    utilisation: Utilisation | None = None,
-) -> TrainState:
-    """Runs `update` until `state.step` is `steps`, going on from a checkpoint where there is one.
+class Training:
+    """A training run that is open, as a context: its state, checkpoints, log and signals.
 
-    Args:
-      update: compiled `(state, batch, key) -> (state, metrics)`; its state argument is donated.
-      state: the state before the first step.
-      batches: `batches[s]` is the batch of step s, a dict of host arrays; two of them stay on the
-        host where they are given: `index` [B], the examples' ids, and `length` [B], their elements
-        for the speed, which without it counts the elements that carry loss.
-      steps: total number of steps.
-      key: of the run; step s uses fold_in(key, s).
-      workdir: of the run; checkpoints go to `checkpoints/<name>`, metrics to `metrics.jsonl`.
-      name: of the stage.
-      log_every, checkpoint_every, evaluate_every: in steps.
-      evaluate: parameters → metrics, e.g. a validation loss.
-      put: moves a batch to the devices.
-      share: part of the global batch that this process's batches hold.
-      utilisation: shows MFU beside the speed, and logs it where the devices' peak is known.
+    On entering, it goes on from its newest checkpoint where there is one.
 
-    Raises:
-      NonFiniteUpdateError: after saving the offending batch's ids to `nonfinite.json`.
-      Preempted: on SIGTERM, after saving.
+    Attributes:
+      state: the newest.
+      step: updates that it has behind it, of the state that was found on entering or made since.
     """
-    stop = _StopFlag()
-    with stop, open_checkpointer(workdir / "checkpoints" / name, checkpoint_every) as saver:
-        if saver.latest is not None:
-            state = saver.load_pytree(saver.latest, state)
-        start = int(state.step)
-        log = MetricLog(workdir, name, start) if is_writer() else contextlib.nullcontext()
-        with log, progress(steps, f"train {name}", "steps", done=start) as bar:
+
+    def __init__(
+        self,
+        update: Callable,
+        state: TrainState,
+        *,
+        key: jax.Array,
+        workdir: Path,
+        name: str,
+        log_every: int = 50,
+        checkpoint_every: int = 500,
+        put: Callable[[dict], dict] = jax.device_put,
+        share: float = 1.0,
+        utilisation: Utilisation | None = None,
+        stop: "StopFlag | None" = None,
+    ):
+        """Opens nothing yet.
+
+        Args:
+          update: compiled `(state, batch, key) -> (state, metrics)`; its state argument is donated.
+          state: the state before the first step.
+          key: of the run; step s uses fold_in(key, s).
+          workdir: of the run; checkpoints go to `checkpoints/<name>`, metrics to `metrics.jsonl`.
+          name: of the stage.
+          log_every, checkpoint_every: in steps.
+          put: moves a batch to the devices.
+          share: part of the global batch that this process's batches hold.
+          utilisation: shows MFU beside the speed, and logs it where the devices' peak is known.
+          stop: of several trainings that SIGTERM stops together; one of its own by default.
+        """
+        self.state, self.step = state, 0
+        self._update, self._key, self._put, self._share = update, key, put, share
+        self._workdir, self._name, self._log_every = workdir, name, log_every
+        self._checkpoint_every, self._utilisation = checkpoint_every, utilisation
+        self._stop = stop or StopFlag()
+        self._own_stop = stop is None
+        self._means, self._speed = _Means(), Speed(utilisation and utilisation.peak)
+        self._noted = utilisation is None
+
+    def __enter__(self) -> "Training":
+        with contextlib.ExitStack() as stack:
+            if self._own_stop:
+                stack.enter_context(self._stop)
+            folder = self._workdir / "checkpoints" / self._name
+            self._saver = stack.enter_context(open_checkpointer(folder, self._checkpoint_every))
+            if self._saver.latest is not None:
+                self.state = self._saver.load_pytree(self._saver.latest, self.state)
+            self.step = int(self.state.step)
+            self._log = None
+            if is_writer():
+                self._log = stack.enter_context(MetricLog(self._workdir, self._name, self.step))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *found):
+        return self._open.__exit__(*found)
+
+    def run(
+        self,
+        batches: Sequence[dict],
+        steps: int,
+        *,
+        first: int = 0,
+        evaluate: Callable[[Any], dict[str, float]] | None = None,
+        evaluate_every: int = 0,
+    ) -> TrainState:
+        """Runs `update` until `state.step` is `steps`; does nothing where it already is.
+
+        Args:
+          batches: `batches[s − first]` is the batch of step s, a dict of host arrays; two of them
+            stay on the host where they are given: `index` [B], the examples' ids, and `length` [B],
+            their elements for the speed, which without it counts the elements that carry loss.
+          steps: in all.
+          first: the step of the first batch.
+          evaluate: parameters → metrics, e.g. a validation loss.
+          evaluate_every: in steps.
+
+        Raises:
+          NonFiniteUpdateError: after saving the offending batch's ids to `nonfinite.json`.
+          Preempted: on SIGTERM, after saving.
+        """
+        if self.step >= steps:
+            return self.state
+        utilisation, speed = self._utilisation, self._speed
+        speed.restart()
+        with progress(steps, f"train {self._name}", "steps", done=self.step) as bar:
             pending: _Pending | None = None
-            means, speed = _Means(), Speed(utilisation and utilisation.peak)
-            settle = functools.partial(_settle, workdir, name, means, speed, bar)
-            if utilisation is not None:
+            settle = functools.partial(_settle, self._workdir, self._name, self._means, speed, bar)
+            if not self._noted:
                 bar.note(str(utilisation))
-            for step in range(start, steps):
-                batch = dict(batches[step])
+                self._noted = True
+            for step in range(self.step, steps):
+                batch = dict(batches[step - first])
                 index, length = batch.pop("index", None), batch.pop("length", None)
                 new = speed.is_new(batch)
                 if new:
                     pending = settle(pending)
                 with speed.stopped() if new else contextlib.nullcontext():
-                    state, metrics = update(state, put(batch), key)
+                    self.state, metrics = self._update(self.state, self._put(batch), self._key)
                     if new:
                         jax.block_until_ready(metrics)
                 settle(pending)
@@ -102,35 +151,38 @@ def train(
                     step,
                     metrics,
                     index,
-                    elements=None if length is None else float(length.sum()) / share,
-                    flops=0.0 if utilisation is None else utilisation.flops(batch) / share,
+                    elements=None if length is None else float(length.sum()) / self._share,
+                    flops=0.0 if utilisation is None else utilisation.flops(batch) / self._share,
                     counts=not new,
                 )
-                done = step + 1
-                due = done % log_every == 0 or done == steps
-                stops = stop.requested()
+                done = self.step = step + 1
+                due = done % self._log_every == 0 or done == steps
+                stops = self._stop.requested()
                 evaluated = evaluate is not None and evaluate_every and done % evaluate_every == 0
-                saved = saver.should_save(done)
+                saved = self._saver.should_save(done)
                 if due or evaluated or stops or saved:
                     pending = settle(pending)
                 if due:
-                    summary = means.read() | speed.read()
-                    if is_writer():
-                        log.write(done, summary)
+                    summary = self._means.read() | speed.read()
+                    self.log(summary)
                     if utilisation is not None:
                         bar.advance(0, MFU=summary.get("mfu", "unknown"))
                 if evaluated:
                     with speed.stopped():
-                        found = evaluate(state.params)
-                    if is_writer():
-                        log.write(done, found)
+                        found = evaluate(self.state.params)
+                    self.log(found)
                 if stops:
-                    saver.save_pytree(done, state, force=True)
+                    self._saver.save_pytree(done, self.state, force=True)
                     raise Preempted(143)
                 if saved:
                     with speed.stopped():
-                        saver.save_pytree_async(done, state)
-    return state
+                        self._saver.save_pytree_async(done, self.state)
+        return self.state
+
+    def log(self, metrics: dict[str, float]) -> None:
+        """Writes metrics of the newest step to the run's log."""
+        if self._log is not None:
+            self._log.write(self.step, metrics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +244,7 @@ def _settle(
     bar.advance(1, tokens=elements, loss=metrics["loss"])
 
 
-class _StopFlag:
+class StopFlag:
     """While entered, SIGTERM asks for a stop instead of ending the process.
 
     Of several processes, all stop at one step, which JAX's preemption service agrees on.

@@ -4,6 +4,7 @@ Shapes: B sequences of T tokens, right-padded. `weights` [B, T] add to one over 
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.step import LossFn
+
+Term = Callable[[jax.Array, jax.Array, dict[str, jax.Array]], tuple[jax.Array, dict]]
 
 
 def token_log_probs(
@@ -51,71 +54,94 @@ def language_model_loss(model: Transformer):
     an example); of packed rows also `segment_ids` and `positions` (see `data.packing`).
     """
 
-    chunk = model.config.logit_chunk
+    def term(logits, log_probs, of_token):
+        # The token is the argmax when its logit is the largest one; an argmax is slow.
+        best = jnp.max(logits, axis=-1) - jax.nn.logsumexp(logits, axis=-1)
+        right = jax.lax.stop_gradient(log_probs >= best)
+        weights = of_token["weights"]
+        return -jnp.sum(weights * log_probs), {"token_accuracy": jnp.sum(weights * right)}
+
+    return next_token_loss(model, term)
+
+
+def next_token_loss(
+    model: Transformer, term: Term, fields: Sequence[str] = (), temperature: float = 1.0
+) -> LossFn:
+    """Σ_t term(logits that predict token t, log p(token t | tokens < t), fields of token t).
+
+    With `logit_chunk` in the model's config, no more logits than that are held at once.
+
+    Args:
+      model: gives logits.
+      term: `(logits [B, S, V], log_probs [B, S], {name: [B, S]}) -> (loss, metrics)`, both summed
+        over its positions; among the fields is `weights`.
+      fields: of the batch, [B, T] each, what else the term reads of a token.
+      temperature: that divides the logits.
+    """
+
+    def sums(params, hidden, of_token):
+        logits = model.apply({"params": params}, hidden, method="output") / temperature
+        targets = of_token["tokens"]
+        log_probs = -optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        return term(logits, log_probs, of_token)
 
     def loss_fn(params, batch, key):
         del key  # no dropout
         hidden = _apply(model, params, batch, "hidden")[0]
         # Position t predicts token t + 1; the last one predicts nothing.
-        targets = jnp.roll(batch["tokens"], -1, axis=1)
-        weights = jnp.pad(batch["weights"][:, 1:], ((0, 0), (0, 1)))
-        loss_of = _next_token_loss(model)
-        if chunk:
-            loss_of = _in_chunks(loss_of, math.gcd(chunk, targets.shape[1]))
+        of_token = {
+            name: jnp.pad(batch[name][:, 1:], ((0, 0), (0, 1)))
+            for name in ("tokens", "weights", *fields)
+        }
         output = {name: params[name] for name in ("embed", "head") if name in params}
-        loss, right = loss_of(output, hidden, targets, weights)
-        return loss, {"token_accuracy": right}
+        if not model.config.logit_chunk:
+            return sums(output, hidden, of_token)
+        chunk = math.gcd(model.config.logit_chunk, hidden.shape[1])
+        return _in_chunks(sums, chunk)(output, hidden, of_token)
 
     return loss_fn
 
 
-def _next_token_loss(model: Transformer):
-    """(output parameters, hidden [B, T, D], targets, weights [B, T]) → Σ w · loss, Σ w · right."""
-
-    def loss_of(params, hidden, targets, weights):
-        logits = model.apply({"params": params}, hidden, method="output")
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        # The target is the argmax when its loss is that of the largest logit; an argmax is slow.
-        best = jax.nn.logsumexp(logits, axis=-1) - jnp.max(logits, axis=-1)
-        right = jax.lax.stop_gradient(loss <= best)
-        return jnp.sum(weights * loss), jnp.sum(weights * right)
-
-    return loss_of
-
-
-def _in_chunks(loss_of, chunk: int):
+def _in_chunks(sums, chunk: int):
     """The same sums over `chunk` positions at a time, so that no more logits are held at once.
 
     The loss is a sum and the first thing that the backward pass comes to, so each chunk's gradient
     is taken beside its loss and only scaled later: nothing is computed twice.
     """
 
-    def cut(hidden, targets, weights):
+    def cut(hidden, of_token):
         """[B, T, …] → [T / chunk, B, chunk, …]."""
         return jax.tree.map(
             lambda x: x.reshape(x.shape[0], -1, chunk, *x.shape[2:]).swapaxes(0, 1),
-            (hidden, targets, weights),
+            (hidden, of_token),
         )
 
-    @jax.custom_vjp
-    def chunked(params, hidden, targets, weights):
-        add = lambda total, part: (jax.tree.map(jnp.add, total, loss_of(params, *part)), None)  # noqa: E731
-        return jax.lax.scan(add, (0.0, 0.0), cut(hidden, targets, weights))[0]
+    def zeros_of(params, parts):
+        first = jax.tree.map(lambda x: x[0], parts)
+        shapes = jax.eval_shape(sums, params, *first)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-    def forward(params, hidden, targets, weights):
-        gradient = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
+    @jax.custom_vjp
+    def chunked(params, hidden, of_token):
+        parts = cut(hidden, of_token)
+        add = lambda total, part: (jax.tree.map(jnp.add, total, sums(params, *part)), None)  # noqa: E731
+        return jax.lax.scan(add, zeros_of(params, parts), parts)[0]
+
+    def forward(params, hidden, of_token):
+        gradient = jax.value_and_grad(sums, argnums=(0, 1), has_aux=True)
+        parts = cut(hidden, of_token)
 
         def add(total, part):
-            sums, (d_params, d_hidden) = gradient(params, *part)
-            return jax.tree.map(jnp.add, total, (sums, d_params)), d_hidden
+            found, (d_params, d_hidden) = gradient(params, *part)
+            return jax.tree.map(jnp.add, total, (found, d_params)), d_hidden
 
-        zeros = jax.tree.map(jnp.zeros_like, ((0.0, 0.0), params))
-        (sums, d_params), d_hidden = jax.lax.scan(add, zeros, cut(hidden, targets, weights))
-        return sums, (d_params, d_hidden.swapaxes(0, 1).reshape(hidden.shape))
+        zeros = zeros_of(params, parts), jax.tree.map(jnp.zeros_like, params)
+        (found, d_params), d_hidden = jax.lax.scan(add, zeros, parts)
+        return found, (d_params, d_hidden.swapaxes(0, 1).reshape(hidden.shape))
 
     def backward(gradients, cotangents):
         d_params, d_hidden = jax.tree.map(lambda g: g * cotangents[0].astype(g.dtype), gradients)
-        return d_params, d_hidden, None, None
+        return d_params, d_hidden, None
 
     chunked.defvjp(forward, backward)
     return chunked

@@ -12,9 +12,10 @@ class Speed:
         """Starts the clock; `peak` is that of all devices in FLOP/s, None when it is unknown."""
         self._peak = peak
         self._shapes: set[tuple] = set()
-        self._clear()
+        self.restart()
 
-    def _clear(self) -> None:
+    def restart(self) -> None:
+        """Forgets what was counted, and starts the clock anew."""
         self._elements = self._flops = self._stopped = 0.0
         self._began = time.perf_counter()
 
@@ -45,5 +46,5 @@ class Speed:
             found["elements_per_second"] = self._elements / seconds
             if self._peak is not None:
                 found["mfu"] = self._flops / seconds / self._peak
-        self._clear()
+        self.restart()
         return found

@@ -41,13 +41,13 @@ def stored(policy) -> StoredModel:
 def said(monkeypatch, stored):
     """`said(texts)`: the sampler says these, K of each prompt; gives the prompts that it got.
 
-    A text that ends in an ellipsis is one that the room cut.
+    A text that ends in an ellipsis is one that the room cut. The last prompts finish first.
     """
 
     def say(texts):
         asked = []
 
-        def sample(model, params, prompts, settings, key, tokenizer, description):
+        def sample(model, params, prompts, settings, key, tokenizer, description, finished):
             asked.append(prompts)
             ids = [
                 [tokenizer.encode(t.removesuffix("…")) + [tokenizer.eos_id] * (t[-1:] != "…")
@@ -61,7 +61,10 @@ def said(monkeypatch, stored):
                     tokens[n, k, : len(row)] = row
             cut = np.asarray([[text.endswith("…") for text in row] for row in texts])
             zeros = np.zeros(tokens.shape)
-            return Samples(tokens, lengths, zeros, zeros, zeros, cut)
+            samples = Samples(tokens, lengths, zeros, zeros, zeros, cut)
+            for n in reversed(range(len(texts))):
+                finished(np.asarray([n]), samples)
+            return samples
 
         monkeypatch.setattr(rollouts, "sample", sample)
         return asked

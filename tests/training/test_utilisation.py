@@ -11,7 +11,7 @@ from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, param_shapes
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import utilisation
-from qdcjax.training.loop import train
+from qdcjax.training.loop import Training
 from qdcjax.training.step import TrainState
 from qdcjax.training.utilisation import Utilisation, peak_flops, step_flops
 
@@ -67,17 +67,17 @@ def run(tmp_path, kind):
         return state.replace(step=state.step + 1), metrics
 
     batches = [{"tokens": np.zeros((2, 32), np.int32)}] * 3
-    train(
+    training = Training(
         update,
         TrainState(0, {}, ()),
-        batches,
-        steps=3,
         key=jax.random.key(0),
         workdir=tmp_path,
         name="student",
         log_every=3,
         utilisation=used,
     )
+    with training:
+        training.run(batches, 3)
     return read_metrics(tmp_path / "metrics.jsonl", "student"), used
 
 

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qdcjax.training.loop import train
+from qdcjax.training.loop import Training
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.step import compile_update, init_state, make_update
 
+EVALUATION = ("evaluate", "evaluate_every")
 STEPS, CHECKPOINT_EVERY, LOG_EVERY = 12, 4, 5
 OPTIMIZER = make_optimizer(OptimizerConfig(0.1, weight_decay=0.1), STEPS)
 
@@ -57,17 +58,18 @@ def run(workdir: Path, before=lambda step: None, steps: int = STEPS, update=UPDA
         "in": {"kernel": jnp.asarray(rng.normal(size=(3, 5)), jnp.float32)},
         "out": {"kernel": jnp.asarray(rng.normal(size=5), jnp.float32)},
     }
+    evaluation = {name: options.pop(name) for name in EVALUATION if name in options}
     options = {"checkpoint_every": CHECKPOINT_EVERY, "log_every": LOG_EVERY, **options}
-    return train(
+    training = Training(
         update,
         init_state(params, OPTIMIZER),
-        Batches(before),
-        steps=steps,
         key=jax.random.key(3),
         workdir=workdir,
         name="toy",
         **options,
     )
+    with training:
+        return training.run(Batches(before), steps, **evaluation)
 
 
 if __name__ == "__main__":

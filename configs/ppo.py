@@ -1,0 +1,77 @@
+"""PPO: a policy learns from sampled solutions, a critic, and the divergence from its start.
+
+python -m qdcjax.main --config=configs/ppo.py
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs import sft
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    config = sft.get_config(preset)
+    config.study, config.name = "policy_gradient", "ppo"
+    config.checkpoint = config_dict.placeholder(str)
+    config.model = "student"
+    config.reward_model = config_dict.placeholder(str)
+    config.policy_gradient = ConfigDict(
+        {
+            "algorithm": "ppo",
+            "reward": "sparse",
+            "iterations": 40,
+            "questions": 32,
+            "epochs": 2,
+            "kl": 0.05,
+            "kl_in": "reward",
+            "kl_target": 0.0,
+            "kl_horizon": 10_000,
+            "clip_low": 0.2,
+            "clip_high": 0.2,
+            "gamma": 1.0,
+            "lam": 0.95,
+            "value_clip": 0.2,
+            "truncated": "zero",
+            "penalty": 0.0,
+            "normalise": "tokens",
+        }
+    )
+    config.rollouts = ConfigDict(
+        {
+            "split": "train",
+            "questions": 1_000,
+            "samples": 16,
+            "temperature": 1.0,
+            "max_new_tokens": 120,
+            "batch_size": 512,
+            "buckets": 1,
+        }
+    )
+    config.learn = ConfigDict(
+        {
+            "batch_size": 128,
+            "microbatches": 4,
+            "buckets": 1,
+            "checkpoint_every": 80,
+            "optimizer": ConfigDict(
+                {"learning_rate": 3e-4, "warmup": 0.05, "schedule": "constant", "eps": 1e-5}
+            ),
+        }
+    )
+    config.critic = config.learn.copy_and_resolve_references()
+    config.critic.optimizer.learning_rate = 1e-3
+    config.predictions = ConfigDict(
+        {
+            "gain": {
+                "claim": "learning raises greedy accuracy on test questions",
+                "threshold": 0.0,
+            },
+        }
+    )
+    if preset == "smoke":
+        config.policy_gradient.update(iterations=3, questions=8)
+        config.rollouts.update(questions=24, samples=4, max_new_tokens=64, batch_size=32)
+        for section in (config.learn, config.critic):
+            section.update(batch_size=16, microbatches=1, checkpoint_every=4)
+    elif not preset:
+        config.sft.update(questions=2_000, steps=600)
+    return config

@@ -1,0 +1,37 @@
+"""Return-conditioned RL: learn labelled lines, right and wrong, then ask for good ones.
+
+    python -m qdcjax.main --config=configs/rcrl.py
+
+With the policy and reward model of another run:
+--config.checkpoint=runs/sorm-default --config.reward_model=orm-0.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs import expert_iteration, sorm
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    config = expert_iteration.get_config(preset)
+    config.study = "rcrl"
+    del config.expert_iteration
+    config.reward_model = config_dict.placeholder(str)
+    config.rcrl = ConfigDict({"threshold": 0.5})
+    of_orm = sorm.get_config(preset)
+    config.drafts, config.reward = of_orm.drafts, of_orm.reward
+    for field in ("seeds", "threshold"):
+        del config.reward[field]
+    config.predictions = ConfigDict(
+        {
+            "gain": {
+                "claim": "learning with labels raises greedy accuracy on test questions",
+                "threshold": 0.0,
+            },
+            "asked": {
+                "claim": "lines that are asked to be good lead to right answers more often than "
+                "lines that are asked to be bad",
+                "threshold": 0.0,
+            },
+        }
+    )
+    return config

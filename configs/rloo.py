@@ -1,0 +1,17 @@
+"""RLOO: a policy learns from sampled solutions, each held against the others of its question.
+
+python -m qdcjax.main --config=configs/rloo.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import ppo
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    config = ppo.get_config(preset)
+    config.name = "rloo"
+    config.policy_gradient.algorithm = "rloo"
+    config.policy_gradient.epochs = 1
+    del config.critic
+    return config

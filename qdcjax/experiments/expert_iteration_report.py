@@ -1,0 +1,132 @@
+"""The report of expert iteration: accuracy over rounds, what was learned from, distance."""
+
+from collections.abc import Mapping, Sequence
+
+from qdcjax.experiments import publish
+from qdcjax.experiments.evaluate import powers_of_two
+from qdcjax.experiments.policy_figures import Figures, before_and_after
+from qdcjax.measures.intervals import Interval
+from qdcjax.measures.predictions import Verdict
+from qdcjax.reporting import figures
+from qdcjax.reporting.page import Plate, Report, Section, Table
+from qdcjax.workdir import Workdir
+
+
+def report(
+    workdir: Workdir,
+    found: Figures,
+    results: Mapping[str, float | Interval],
+    verdicts: Sequence[Verdict],
+) -> Report:
+    """The whole page."""
+    task = workdir.config["task"]["name"]
+    return Report(
+        title="Expert iteration",
+        description=f"A policy learns {task} from those of its own solutions whose answers are "
+        "right, round after round, each from the starting point anew.",
+        run=publish.run_facts(workdir),
+        headline=before_and_after(workdir, found, results),
+        verdicts=verdicts,
+        sections=[
+            accuracy_section(workdir, found),
+            learned_section(workdir, found),
+            distance_section(workdir, found),
+            publish.training_section(workdir, {"round": {"loss": "loss"}}),
+        ],
+    )
+
+
+def accuracy_section(workdir: Workdir, found: Figures) -> Section:
+    """Accuracy against rollouts, a panel a split; a table with gradient steps."""
+    settings = workdir.config["evaluation"]
+    largest = settings["samples"]
+    names = {"greedy_accuracy": "greedy", f"maj_at_{largest}": f"maj@{largest}"}
+    names |= {f"pass_at_{k}": f"pass@{k}" for k in powers_of_two(largest)[1:]}
+    x = [int(of.get("rollouts", 0)) for of in found.values()]
+    panels = {
+        f"right, {split.replace('_', ' ')}": {
+            label: figures.series_of_intervals(x, [of[f"{name}_{split}"] for of in found.values()])
+            for name, label in names.items()
+        }
+        for split in settings["splits"]
+    }
+    figure = figures.lines(panels, "rollouts so far", percent=True)
+    path = figures.save(figure, workdir.path / "figures" / "accuracy.png")
+    columns = ["policy", "rollouts", "gradient steps"]
+    columns += [f"greedy, {split.replace('_', ' ')}" for split in settings["splits"]]
+    rows = [
+        [
+            name,
+            float(of.get("rollouts", 0)),
+            float(of.get("gradient_steps", 0)),
+            *(of[f"greedy_accuracy_{split}"] for split in settings["splits"]),
+        ]
+        for name, of in found.items()
+    ]
+    units = ["", "", "", *("%" for _ in settings["splits"])]
+    text = "Rollouts and gradient steps count apart: each round spends both."
+    table = Table(columns, rows, "Sample complexity.", units)
+    return Section("Accuracy", text, [Plate(path, "Accuracy against rollouts.")], [table])
+
+
+def learned_section(workdir: Workdir, found: Figures) -> Section:
+    """Coverage, distinct solutions, and right rollouts, over the rounds."""
+    rounds = [of for of in found.values() if "kept" in of]
+    x = range(1, len(rounds) + 1)
+    shares = {"covered": "questions with a right rollout", "rollout_accuracy": "right rollouts"}
+    share = figures.lines(
+        {
+            "share": {
+                words: figures.series_of_intervals(x, [of[name] for of in rounds])
+                for name, words in shares.items()
+            }
+        },
+        "round",
+        percent=True,
+    )
+    distinct = figures.lines(
+        {
+            "a question": {
+                "different right solutions": figures.series_of_intervals(
+                    x, [of["distinct_right"] for of in rounds]
+                )
+            }
+        },
+        "round",
+    )
+    folder = workdir.path / "figures"
+    rows = [[str(n), float(of["rollouts"]), float(of["kept"])] for n, of in enumerate(rounds, 1)]
+    return Section(
+        "What was learned from",
+        "Solutions are different when their sequences of operations are.",
+        [
+            Plate(figures.save(share, folder / "coverage.png"), "Training questions."),
+            Plate(
+                figures.save(distinct, folder / "distinct.png"),
+                "Different right solutions of a training question, in all rounds so far.",
+            ),
+        ],
+        [Table(["round", "rollouts so far", "solutions kept"], rows, "The size of D_i.")],
+    )
+
+
+def distance_section(workdir: Workdir, found: Figures) -> Section:
+    """KL from the start, entropy and diversity of samples, over the rounds."""
+    splits = workdir.config["evaluation"]["splits"]
+    words = {
+        "kl": "KL from the start, nats a solution",
+        "entropy": "entropy, nats a token",
+        "distinct": "different solutions a question",
+    }
+    panels = {
+        label: {
+            split.replace("_", " "): figures.series_of_intervals(
+                range(len(found)), [of[f"{name}_{split}"] for of in found.values()]
+            )
+            for split in splits
+        }
+        for name, label in words.items()
+    }
+    path = figures.save(figures.lines(panels, "round"), workdir.path / "figures" / "distance.png")
+    text = "Estimated on the policies' samples of the test questions; round 0 is the start."
+    return Section("Distance and diversity", text, [Plate(path, "KL, entropy and diversity.")])

@@ -1,0 +1,131 @@
+"""How the policies of one run compare: with the starting point, and with one another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+
+from qdcjax.experiments import evaluate, from_config
+from qdcjax.measures.intervals import Interval, bootstrap
+from qdcjax.reporting.page import HeadlineRow
+from qdcjax.rl.log_probs import completion_log_probs
+from qdcjax.tasks.arithmetic import solution_key
+from qdcjax.training.store import StoredModel
+from qdcjax.workdir import Workdir
+
+Figures = Mapping[str, Mapping[str, float | Interval]]  # policy → figure → value
+
+
+def named(found: Figures) -> dict[str, float | Interval]:
+    """`<policy>_<figure>` → value, for the summary."""
+    return {
+        f"{policy.replace('-', '_')}_{name}": value
+        for policy, of in found.items()
+        for name, value in of.items()
+    }
+
+
+def gains(
+    config: Mapping[str, Any], workdir: Workdir, before: str, after: str
+) -> dict[str, Interval]:
+    """`gain_<figure>_<split>`: what the policy `after` has more than `before`.
+
+    Greedy accuracy, and maj@k and pass@k of the samples; the bootstrap is paired by question.
+    """
+    task = from_config.task(config["task"], config["seed"])
+    found = {}
+    for split in config["evaluation"]["splits"]:
+        problems = evaluate.test_problems(config, task, split)
+        questions = [problem.id for problem in problems]
+        old, new = (
+            {
+                "greedy_accuracy": np.asarray(tables["greedy"]["correct"], float),
+                **evaluate.at_k_by_question(problems, tables["samples"]),
+            }
+            for tables in (solutions(workdir, split, before), solutions(workdir, split, after))
+        )
+        for name in new:
+            if name == "greedy_accuracy" or name.startswith(("pass", "maj")):
+                found[f"gain_{name}_{split}"] = bootstrap(new[name] - old[name], questions)
+    return found
+
+
+def from_start(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    start: StoredModel,
+    policy: str,
+) -> dict[str, Interval]:
+    """How far a policy went, on its samples of the test questions: of each split,
+
+        kl = E Σ_t log π(y_t) − log π_start(y_t),   entropy = −E Σ_t log π(y_t) / E T,
+
+    and `distinct`, the different sequences of operations among the K samples of a question.
+    """
+    task = from_config.task(config["task"], config["seed"])
+    temperature = config["evaluation"]["temperature"]
+    found = {}
+    for split in config["evaluation"]["splits"]:
+        problems = evaluate.test_problems(config, task, split)
+        sampled = solutions(workdir, split, policy)["samples"]
+
+        def make(_, problems=problems, sampled=sampled) -> dict[str, list]:
+            rows = evaluate.as_solutions(start, problems, sampled)
+            prompts, tokens = ([getattr(row, of) for row in rows] for of in ("prompt", "tokens"))
+            reference = completion_log_probs(start, prompts, tokens, temperature)
+            return {"log_probs": reference}
+
+        name = f"reference-{split}-{policy}"
+        reference = workdir.table(name, [], [f"samples-{split}-{policy}"], lambda: [0], make)
+        columns = (sampled["log_probs"], reference["log_probs"], sampled["sampled"])
+        sums = np.asarray(
+            [
+                [np.sum((np.asarray(a) - b) * chosen), np.sum(np.multiply(a, chosen)), sum(chosen)]
+                for a, b, chosen in zip(*columns, strict=True)
+            ]
+        )
+        questions = np.asarray(sampled["problem_id"])
+        distinct = distinct_solutions(sampled)
+        found |= {
+            f"kl_{split}": bootstrap(sums[:, 0], questions),
+            f"entropy_{split}": bootstrap(-sums[:, 1] / max(sums[:, 2].mean(), 1), questions),
+            f"distinct_{split}": bootstrap(list(distinct.values()), list(distinct)),
+        }
+    return found
+
+
+def solutions(workdir: Workdir, split: str, policy: str) -> dict[str, datasets.Dataset]:
+    """The tables `greedy` and `samples` of a policy that `evaluate.evaluate_policy` has made."""
+    return {kind: workdir.read_table(f"{kind}-{split}-{policy}") for kind in ("greedy", "samples")}
+
+
+def distinct_solutions(table: Mapping[str, Sequence]) -> dict[str, int]:
+    """Question → number of different sequences of operations among its solutions."""
+    keys: dict[str, set[str]] = {}
+    for question, text in zip(table["problem_id"], table["text"], strict=True):
+        keys.setdefault(question, set()).add(solution_key(text))
+    return {question: len(found) for question, found in keys.items()}
+
+
+def before_and_after(
+    workdir: Workdir,
+    found: Figures,
+    results: Mapping[str, float | Interval],
+) -> list[HeadlineRow]:
+    """Headline of each split: the first policy, the last one and the paired gain."""
+    start, *_, last = found
+    largest = workdir.config["evaluation"]["samples"]
+    words = {"greedy_accuracy": "Greedy accuracy"}
+    words |= {f"{kind}_at_{largest}": f"{kind}@{largest}" for kind in ("maj", "pass")}
+    rows = []
+    for split in workdir.config["evaluation"]["splits"]:
+        for name, label in words.items():
+            where, of = f"{label}, {split.replace('_', ' ')}", f"{name}_{split}"
+            gain = results[f"gain_{of}"]
+            rows += [
+                HeadlineRow(f"{where}, before", found[start][of], "%"),
+                HeadlineRow(f"{where}, after", found[last][of], "%"),
+                HeadlineRow(f"{where}, gain", gain, "points", "paired by question"),
+            ]
+    return rows

@@ -1,0 +1,92 @@
+"""The report of a policy gradient: before and after, and what to watch while it learns."""
+
+from collections.abc import Mapping, Sequence
+
+from qdcjax.experiments import publish
+from qdcjax.experiments.policy_figures import Figures, before_and_after
+from qdcjax.measures.intervals import Interval
+from qdcjax.measures.predictions import Verdict
+from qdcjax.reporting import figures
+from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+from qdcjax.reporting.page import Plate, Report, Section, Table
+from qdcjax.workdir import Workdir
+
+# Metric of an iteration's rollouts → axis label.
+WATCHED = {
+    "accuracy": "right rollouts",
+    "reward": "reward",
+    "kl": "KL from the start, nats a solution",
+    "entropy": "entropy, nats a token",
+    "tokens": "tokens a solution",
+    "truncated": "truncated",
+    "dead_groups": "questions of one reward",
+    "explained_variance": "the critic's explained variance",
+}
+UPDATES = {"clip_fraction": "clipped tokens", "update_kl": "KL of the update", "loss": "loss"}
+SECONDS = ("generation", "grading", "waiting", "scoring", "learning")
+
+
+def report(
+    workdir: Workdir,
+    found: Figures,
+    results: Mapping[str, float | Interval],
+    verdicts: Sequence[Verdict],
+) -> Report:
+    """The whole page."""
+    config = workdir.config
+    algorithm, task = config["policy_gradient"]["algorithm"].upper(), config["task"]["name"]
+    return Report(
+        title=algorithm,
+        description=f"A policy learns {task} by {algorithm} from its own solutions.",
+        run=publish.run_facts(workdir),
+        headline=before_and_after(workdir, found, results),
+        verdicts=verdicts,
+        sections=[watched_section(workdir), updates_section(workdir), times_section(workdir)],
+    )
+
+
+def watched_section(workdir: Workdir) -> Section:
+    """Figures of each iteration's rollouts."""
+    records = read_metrics(workdir.path / METRICS_FILE, "learned/rollouts")
+    panels = {
+        label: {
+            "rollouts": figures.Series(
+                [r["step"] for r in records if name in r], [r[name] for r in records if name in r]
+            )
+        }
+        for name, label in WATCHED.items()
+        if any(name in record for record in records)
+    }
+    path = figures.save(
+        figures.lines(panels, "iteration"), workdir.path / "figures" / "iterations.png"
+    )
+    return Section(
+        "Rollouts", "Of each iteration, before it is learned from.", [Plate(path, "Rollouts.")]
+    )
+
+
+def updates_section(workdir: Workdir) -> Section:
+    """Means over the steps of each iteration."""
+    records = read_metrics(workdir.path / METRICS_FILE, "learned/learn")
+    panels = {
+        label: {"policy": figures.Series([r["step"] for r in records], [r[name] for r in records])}
+        for name, label in UPDATES.items()
+    }
+    path = figures.save(
+        figures.lines(panels, "optimiser steps"), workdir.path / "figures" / "updates.png"
+    )
+    return Section("Updates", "Means over an iteration's steps.", [Plate(path, "Updates.")])
+
+
+def times_section(workdir: Workdir) -> Section:
+    """Where the time went."""
+    records = read_metrics(workdir.path / METRICS_FILE, "learned/rollouts")
+    rows = [
+        [name, sum(record.get(f"{name}_seconds", 0.0) for record in records)] for name in SECONDS
+    ]
+    text = (
+        "Grading runs in a thread while solutions are sampled; waiting is what is left of it when "
+        "sampling ends. A resumed run's first iterations have no times."
+    )
+    table = Table(["piece of work", "all iterations"], rows, "Seconds by the clock.", ["", "s"])
+    return Section("Times", text, [], [table])

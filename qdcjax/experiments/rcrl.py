@@ -1,0 +1,192 @@
+"""Return-conditioned RL (Havrilla et al. 2024, arXiv 2403.04642), off-line, at the level of steps.
+
+An outcome reward model says of each line of a policy's solutions how likely its answer is right.
+Every line is labelled [GOOD] or [BAD] by that; the policy learns all solutions, right and wrong,
+with their labels; at test time every line is conditioned on [GOOD].
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+
+from qdcjax.data.batches import Example
+from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft, sorm
+from qdcjax.experiments.policies import load_policy, load_reranker
+from qdcjax.measures.predictions import judge
+from qdcjax.reasoning.reward_models import orm_examples, score, train_reward_model
+from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
+from qdcjax.reporting.page import Report
+from qdcjax.rl.conditioning import BAD, GOOD, line_labels, marked_example
+from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.store import StoredModel, load_model, save_model
+from qdcjax.workdir import Workdir
+
+START, LEARNED, BAD_ONE = "start", "learned", "learned_bad"
+
+
+def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
+    """The starting point, and the policy that learned with labels, asked to be good and bad."""
+    task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
+    evaluate.check(config, task)
+    predictions = from_config.predictions(config["predictions"])
+    section = config["rollouts"]
+    problems = task.problems(section["split"], section["questions"] or None)
+    publish.fix_predictions(workdir)
+
+    start, source, stage = sft.starting_point(config, workdir, mesh)
+    found = {START: evaluate.evaluate_policy(config, workdir, start, [stage], name=START)}
+    rollouts = sample_rollouts(config, workdir, start, task, problems, stage)
+    values = line_values(config, workdir, start, task, problems, rollouts, stage)
+    policy = learn(config, workdir, source, problems, rollouts, values)
+    for name, marker in {LEARNED: GOOD, BAD_ONE: BAD}.items():
+        found[name] = evaluate.evaluate_policy(
+            config, workdir, policy, [LEARNED], name=name, marker=marker
+        )
+
+    results = policy_figures.named(found)
+    results |= policy_figures.gains(config, workdir, START, LEARNED)
+    split = config["evaluation"]["splits"][0]
+    asked = policy_figures.gains(config, workdir, BAD_ONE, LEARNED)
+    statistics = {
+        "gain": results[f"gain_greedy_accuracy_{split}"],
+        "asked": asked[f"gain_greedy_accuracy_{split}"],
+    }
+    results["good_over_bad"] = statistics["asked"]
+    verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
+
+    def report() -> Report:
+        curves = {"orm": {"loss": "loss"}, LEARNED: {"loss": "loss"}}
+        return Report(
+            title="Return-conditioned RL",
+            description="A policy learns its own solutions, right and wrong, with a label before "
+            "each line that a reward model gave; it is then asked for good lines.",
+            run=publish.run_facts(workdir),
+            headline=policy_figures.before_and_after(
+                workdir, {START: found[START], LEARNED: found[LEARNED]}, results
+            ),
+            verdicts=verdicts,
+            sections=[publish.training_section(workdir, curves)],
+        )
+
+    return publish.publish(workdir, report, publish.flat(results), verdicts)
+
+
+def sample_rollouts(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    start: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+    after: str,
+) -> datasets.Dataset:
+    """Table `rollouts`: K solutions of every training question."""
+    settings = from_config.sampling(config["rollouts"], "rollouts")
+    key = jax.random.fold_in(jax.random.key(config["seed"]), 7)
+    return workdir.table(
+        "rollouts",
+        ["seed", "task", "rollouts"],
+        [after],
+        lambda: parts_of_problems(start, problems, settings),
+        lambda part: sample_solutions(start, task, *part, key, "rollouts", ["sampled"]),
+    )
+
+
+def line_values(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    start: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+    rollouts: datasets.Dataset,
+    after: str,
+) -> datasets.Dataset:
+    """Table `values`: the outcome reward model's value at every token of the rollouts."""
+    mesh = from_config.mesh(config["mesh"])
+    made_here = not config["reward_model"]
+    if made_here:
+        orm = train_orm(config, workdir, start, task, after)
+    else:
+        orm = load_reranker(config, start, mesh)
+
+    def make(_) -> dict[str, list]:
+        solutions = evaluate.as_solutions(start, problems, rollouts)
+        return {"values": score(orm, solutions)}
+
+    after = ["rollouts", "orm"] if made_here else ["rollouts"]
+    return workdir.table("values", ["reward_model"], after, lambda: [0], make)
+
+
+def train_orm(
+    config: Mapping[str, Any], workdir: Workdir, start: StoredModel, task: Task, after: str
+) -> StoredModel:
+    """Stage `orm`: learned from the start's solutions of questions that are not labelled by it."""
+    mesh = from_config.mesh(config["mesh"])
+    section = config["drafts"]
+    problems = task.problems(section["split"], section["questions"])
+    drafts = sorm.sample_drafts(config, workdir, start, task, problems, after)
+
+    def make(folder: Path) -> None:
+        trained = train_reward_model(
+            start,
+            orm_examples(evaluate.as_solutions(start, problems, drafts)),
+            from_config.training(config["reward"], "reward", mesh),
+            seed=config["seed"],
+            mesh=mesh,
+            workdir=workdir.path,
+            name="orm",
+        )
+        save_model(folder, trained)
+
+    return load_model(workdir.stage("orm", ["reward"], ["drafts"], make), mesh)
+
+
+def learn(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    source: Path,
+    problems: Sequence[Problem],
+    rollouts: datasets.Dataset,
+    values: datasets.Dataset,
+) -> StoredModel:
+    """Stage `learned`: the start, fine-tuned on all rollouts with their lines labelled."""
+    mesh = from_config.mesh(config["mesh"])
+
+    def make(folder: Path) -> None:
+        start = load_policy(config, source, mesh)
+        sft.fine_tune(
+            config,
+            start,
+            labelled_examples(start, problems, rollouts, values, config["rcrl"]["threshold"]),
+            from_config.training(config["finetune"], "finetune", mesh),
+            seed=config["seed"],
+            workdir=workdir,
+            name=LEARNED,
+            folder=folder,
+            base=str(source),
+        )
+
+    fields = ["policy", "rcrl", "finetune"]
+    return load_model(workdir.stage(LEARNED, fields, ["rollouts", "values"], make), mesh)
+
+
+def labelled_examples(
+    policy: StoredModel,
+    problems: Sequence[Problem],
+    rollouts: datasets.Dataset,
+    values: datasets.Dataset,
+    threshold: float,
+) -> list[Example]:
+    """All rollouts with their lines labelled."""
+    solutions = evaluate.as_solutions(policy, problems, rollouts)
+    examples = []
+    for row, sampled, of_token in zip(
+        solutions, rollouts["sampled"], values["values"], strict=True
+    ):
+        good = line_labels(row.ends, of_token, len(row.tokens), threshold)
+        examples.append(
+            marked_example(policy.tokenizer, row.prompt, row.tokens, sampled, row.ends, good)
+        )
+    return examples

@@ -1,0 +1,189 @@
+"""PPO, RLOO and GRPO as one algorithm with three ways to an advantage.
+
+    PPO    r_t = R_t − beta k1_t, A by GAE against a critic (Schulman et al. 2017)
+    RLOO   R − beta Σ_t k1_t, less the mean of the question's other samples (Ahmadian et al. 2024)
+    GRPO   R standardised within the question; KL as a loss, k3 (Shao et al. 2024)
+
+All three then take clipped steps on log π. On-policy with one epoch the ratio is 1, and the step is
+REINFORCE's. N completions of T tokens; G questions with K each, question by question.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from qdcjax.models.transformer import Transformer
+from qdcjax.rl.advantages import gae, leave_one_out, standardised, whiten
+from qdcjax.rl.losses import clipped_policy_loss, clipped_value_loss, k1, k3
+from qdcjax.training.losses import next_token_loss
+from qdcjax.training.step import LossFn
+
+ALGORITHMS = ("ppo", "rloo", "grpo")
+REWARDS = ("sparse", "dense", "orm_sparse", "orm_dense")
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyGradient:
+    """How a policy learns from its rollouts.
+
+    Attributes:
+      algorithm: where advantages come from: `ppo`, `rloo` or `grpo`.
+      reward: what a completion earns (see `rl.rewards`).
+      iterations: of sampling and learning.
+      questions: sampled anew in an iteration.
+      epochs: passes over an iteration's rollouts.
+      kl: beta, the weight of the divergence from the starting point.
+      kl_in: whether it is part of the `reward` (k1) or of the `loss` (k3).
+      kl_target: nats a completion that an adaptive beta steers to; 0 leaves beta as it is.
+      kl_horizon: sequences over which it does.
+      clip_low, clip_high: how far the ratio may go below and above 1.
+      gamma, lam: of GAE.
+      value_clip: how far a value may move from what it was; infinite for no bound.
+      truncated: a completion without an end: `zero` reward, a `penalty`, or `masked` out.
+      penalty: its reward, where that is chosen.
+      normalise: the loss is a mean over all `tokens` of the step or over its `sequences`, each a
+        mean over its own tokens (GRPO's own).
+      evaluate_every: iterations between looks at test accuracy; 0 for none.
+    """
+
+    algorithm: Literal["ppo", "rloo", "grpo"]
+    iterations: int
+    questions: int
+    reward: Literal["sparse", "dense", "orm_sparse", "orm_dense"] = "sparse"
+    epochs: int = 1
+    kl: float = 0.05
+    kl_in: Literal["reward", "loss"] = "reward"
+    kl_target: float = 0.0
+    kl_horizon: int = 10_000
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    gamma: float = 1.0
+    lam: float = 0.95
+    value_clip: float = 0.2
+    truncated: Literal["zero", "penalty", "masked"] = "zero"
+    penalty: float = 0.0
+    normalise: Literal["tokens", "sequences"] = "tokens"
+    evaluate_every: int = 0
+
+    def __post_init__(self):
+        words = {
+            "algorithm": ALGORITHMS,
+            "reward": REWARDS,
+            "kl_in": ("reward", "loss"),
+            "truncated": ("zero", "penalty", "masked"),
+            "normalise": ("tokens", "sequences"),
+        }
+        for name, allowed in words.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} must be one of {', '.join(allowed)}"
+                )
+        least = {"iterations": 1, "questions": 1, "epochs": 1, "kl": 0, "evaluate_every": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {value}")
+        if self.kl_target and self.kl_in == "loss":
+            raise ValueError(f"kl_target={self.kl_target} adapts the reward: set kl_in=reward")
+
+
+def advantages_and_returns(
+    settings: PolicyGradient,
+    samples: int,
+    rewards: Float[Array, "N T"],
+    mask: Float[Array, "N T"],
+    log_probs: Float[Array, "N T"],
+    reference: Float[Array, "N T"],
+    values: Float[Array, "N T"],
+    kl: Float[Array, ""] | float,
+) -> tuple[Float[Array, "N T"], Float[Array, "N T"]]:
+    """Advantages (PPO's whitened over the mask) and returns, of the rollouts of an iteration.
+
+    Args:
+      settings: the algorithm and its numbers.
+      samples: K.
+      rewards: at the tokens that earn them, without the divergence's part.
+      mask: 1 on actions.
+      log_probs, reference: log π_old and log π_start of the tokens, at the sampling temperature.
+      values: V before each token; read by PPO only.
+      kl: beta now.
+    """
+    charged = kl * k1(log_probs, reference) * mask if settings.kl_in == "reward" else 0.0
+    rewards = rewards - charged
+    if settings.algorithm == "ppo":
+        advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
+        return whiten(advantages, mask), returns
+    totals = rewards.sum(axis=1).reshape(-1, samples)
+    scores = leave_one_out(totals) if settings.algorithm == "rloo" else standardised(totals)
+    return scores.reshape(-1, 1) * mask, jnp.zeros_like(mask)
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyLoss:
+    """Makes the policy's loss: Σ w_t (clipped loss of token t + beta k3_t).
+
+    Batch, beside `tokens` and `mask`: `advantages`, `old_log_probs` and `reference` [B, T], each
+    of the token that stands there.
+
+    Attributes:
+      clip_low, clip_high: see `PolicyGradient`.
+      kl: beta of k3; 0 where the divergence is in the reward.
+      temperature: that the tokens were sampled at.
+    """
+
+    clip_low: float
+    clip_high: float
+    kl: float
+    temperature: float
+
+    def __call__(self, model: Transformer) -> LossFn:
+        """The loss function of a model."""
+
+        def term(logits, log_probs, of_token):
+            del logits
+            weights, old = of_token["weights"], of_token["old_log_probs"]
+            loss, clipped = clipped_policy_loss(
+                log_probs, old, of_token["advantages"], self.clip_low, self.clip_high
+            )
+            divergence = k3(log_probs, of_token["reference"])
+            if self.kl:
+                loss = loss + self.kl * divergence
+            metrics = {"clip_fraction": clipped, "update_kl": k3(log_probs, old)}
+            metrics["reference_kl"] = divergence
+            sums = {name: jnp.sum(weights * value) for name, value in metrics.items()}
+            return jnp.sum(weights * loss), jax.lax.stop_gradient(sums)
+
+        fields = ("advantages", "old_log_probs", "reference")
+        return next_token_loss(model, term, fields, self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueLoss:
+    """Makes the critic's loss: Σ w_t of the clipped squared error of V before token t.
+
+    Batch, beside `tokens` and `mask`: `old_values` and `returns` [B, T].
+
+    Attributes:
+      clip: see `PolicyGradient.value_clip`.
+    """
+
+    clip: float
+
+    def __call__(self, model: Transformer) -> LossFn:
+        """The loss function of a model with scalar output."""
+
+        def loss_fn(params, batch, key):
+            del key
+            values = values_before(model, params, batch["tokens"])
+            loss = clipped_value_loss(values, batch["old_values"], batch["returns"], self.clip)
+            return jnp.sum(batch["weights"] * loss), {}
+
+        return loss_fn
+
+
+def values_before(model: Transformer, params, tokens):
+    """[B, T]: entry t is V of the text before token t, told by the state at t − 1."""
+    values = model.apply({"params": params}, tokens)
+    return jnp.pad(values[:, :-1], ((0, 0), (1, 0)))

@@ -1,0 +1,92 @@
+"""Rewards of solutions, token by token (Havrilla et al. 2024, arXiv 2403.04642, section 3).
+
+Each reward maps the columns of a table of solutions to a list [T_n] of numbers a solution, at the
+tokens that earn them. A truncated solution has no answer and earns nothing for one.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from qdcjax.reasoning.reward_models import Solution, has_answer, score
+from qdcjax.tasks.arithmetic import equations, evaluate
+from qdcjax.tasks.problem import Problem
+from qdcjax.training.store import StoredModel
+
+CREDIT = 0.5  # at most, for intermediate results
+
+
+def sparse(solutions: Mapping[str, Sequence]) -> list[np.ndarray]:
+    """1 at the last token where the final answer is right."""
+    return [_at_last(len(t), float(right)) for t, right in _columns(solutions, "tokens", "correct")]
+
+
+def dense(solutions: Mapping[str, Sequence], problems: Mapping[str, Problem]) -> list[np.ndarray]:
+    """`sparse`, and credit at the end of each step that reaches a result of the reference.
+
+    The values of the reference's equations share a credit of .5, each earned once, by a step whose
+    own equation has that value.
+
+    Args:
+      solutions: columns.
+      problems: by id, with reference solutions.
+    """
+    rewards = sparse(solutions)
+    columns = _columns(solutions, "problem_id", "steps", "ends")
+    for reward, (problem, steps, ends) in zip(rewards, columns, strict=True):
+        wanted = _values(problems[problem].solution)
+        share = CREDIT / max(len(wanted), 1)
+        for step, end in zip(steps, ends, strict=True):
+            reached = _values(step) & wanted
+            reward[end] += share * len(reached)
+            wanted -= reached
+    return rewards
+
+
+def by_model(
+    solutions: Mapping[str, Sequence],
+    prompts: Mapping[str, Sequence[int]],
+    model: StoredModel,
+    every_step: bool,
+) -> list[np.ndarray]:
+    """A reward model's value of the answer, and with `every_step` of each step at its end.
+
+    Args:
+      solutions: columns.
+      prompts: question → ids.
+      model: an outcome or stepwise reward model.
+      every_step: `orm_dense` rather than `orm_sparse`.
+    """
+    rows = [
+        Solution(prompts[problem], tokens, ends, correct)
+        for problem, tokens, ends, correct in _columns(
+            solutions, "problem_id", "tokens", "ends", "correct"
+        )
+    ]
+    rewards = []
+    for row, truncated, values in zip(
+        rows, solutions["truncated"], score(model, rows), strict=True
+    ):
+        answered = has_answer(row.ends, len(row.tokens)) and not truncated
+        reward = _at_last(len(row.tokens), float(values[-1]) if answered else 0.0)
+        if every_step:
+            reward[list(row.ends)] += values[list(row.ends)]
+        rewards.append(reward)
+    return rewards
+
+
+def _at_last(length: int, value: float) -> np.ndarray:
+    reward = np.zeros(length, np.float32)
+    reward[-1] = value
+    return reward
+
+
+def _values(text: str) -> set[Fraction]:
+    """The values of a text's true equations."""
+    found = {evaluate(equation.value) for equation in equations(text) if equation.is_true}
+    return found - {None}
+
+
+def _columns(solutions: Mapping[str, Sequence], *names: str) -> zip:
+    return zip(*(solutions[name] for name in names), strict=True)
