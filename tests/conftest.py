@@ -20,7 +20,11 @@ import jaxtyping
 
 # Shapes in annotations are checked at every call that a test makes.
 jaxtyping.install_import_hook(
-    ["qdcjax.models.attention", "qdcjax.decoding.choose", "qdcjax.rl"],
+    [
+        "qdcjax.models.attention",
+        "qdcjax.decoding.choose",
+        *(f"qdcjax.rl.{name}" for name in ("advantages", "losses", "policy_gradient")),
+    ],
     "beartype.beartype",
 )
 

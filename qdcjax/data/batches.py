@@ -59,7 +59,6 @@ def make_batches(
     seed: int,
     *,
     buckets: int = 1,
-    widths: Sequence[int] = (),
     parts: tuple[Sequence[int], int] = ((0,), 1),
 ) -> grain.MapDataset:
     """An endless Grain data set of batches: shuffle → repeat → batch → stride by part.
@@ -76,7 +75,6 @@ def make_batches(
       batch_size: of the global batch.
       seed: of the order.
       buckets: number of padded lengths, and so of compiled shapes.
-      widths: the padded lengths themselves, in rising order, if given.
       parts: (which parts, in rising order; number of parts n).
 
     Raises:
@@ -94,7 +92,7 @@ def make_batches(
         return pad_and_stack([group[row] for row in rows_here], length)
 
     streams, weights = [], []
-    for rows, length in length_buckets(lengths, buckets, widths):
+    for rows, length in length_buckets(lengths, buckets):
         # A seed of its own for each bucket, which no other seed's buckets share.
         bucket_seed = np.random.SeedSequence([seed, len(streams)]).generate_state(1)[0]
         stream = grain.MapDataset.source([_numbered(examples[row], row) for row in rows])
@@ -103,6 +101,39 @@ def make_batches(
         streams.append(stream)
         weights.append(len(rows))
     return grain.MapDataset.mix(streams, weights)
+
+
+def epochs_of_batches(
+    examples: Sequence[Example],
+    batch_size: int,
+    epochs: int,
+    seed: Sequence[int],
+    widths: Sequence[int],
+    parts: tuple[Sequence[int], int] = ((0,), 1),
+) -> list[Example]:
+    """Batches in which every example comes exactly once an epoch.
+
+    Examples of similar length share a batch, which is padded to one of `widths`; the batches of an
+    epoch come in random order.
+
+    Args:
+      examples, batch_size, parts: as for `make_batches`; the batch size divides the examples.
+      epochs: how many.
+      seed: numbers that the order depends on.
+      widths: rising lengths, of which the last holds every example.
+    """
+    own, count = parts
+    rows_here = [row for row in range(batch_size) if row % count in own]
+    lengths = np.asarray([len(example["tokens"]) for example in examples])
+    groups = np.argsort(lengths, kind="stable").reshape(-1, batch_size)
+    found = []
+    for epoch in range(epochs):
+        for at in np.random.default_rng([*seed, epoch]).permutation(len(groups)):
+            group = groups[at]
+            width = widths[np.searchsorted(widths, lengths[group].max())]
+            mine = [_numbered(examples[row], row) for row in group[rows_here]]
+            found.append(pad_and_stack(mine, width))
+    return found
 
 
 def _numbered(example: Example, row: int) -> Example:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qdcjax.data.batches import bucket_lengths
+from qdcjax.data.batches import bucket_lengths, epochs_of_batches
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.decoding import shared_shapes
 from qdcjax.experiments import (
@@ -40,9 +40,10 @@ from qdcjax.rl.log_probs import completion_log_probs, completion_values
 from qdcjax.rl.losses import adapted_kl_coefficient
 from qdcjax.rl.policy_gradient import PolicyLoss, ValueLoss
 from qdcjax.tasks.problem import Problem, Task
-from qdcjax.training.fit import batches_of, open_training
+from qdcjax.training.fit import open_training
 from qdcjax.training.loop import StopFlag, Training
 from qdcjax.training.processes import is_writer, wait_for_all
+from qdcjax.training.sharding import parts_of
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir, write_part
 
@@ -147,7 +148,8 @@ class Learning:
         self._prompts = dict(zip(self._problems, asked, strict=True))
         sampling = from_config.sampling(config["rollouts"], "rollouts")
         self._sampling = shared_shapes(sampling, [len(tokens) for tokens in asked])
-        self._widths = bucket_lengths([max(map(len, asked)) + sampling.max_new_tokens], 1)
+        longest = max(map(len, asked)) + sampling.max_new_tokens
+        self._widths = bucket_lengths([longest // 2, longest * 3 // 4, longest], 3)
         self._key = jax.random.fold_in(jax.random.key(config["seed"]), 6)
         self._kl = self.settings.kl
         self._watch = Stopwatch()
@@ -220,8 +222,14 @@ class Learning:
         """The steps of an iteration that a training has not behind it yet."""
         settings = from_config.online_training(self._config, section, self._mesh)
         each = settings.log_every
-        seed = int(np.random.SeedSequence([self._config["seed"], number]).generate_state(1)[0])
-        batches = batches_of(examples, settings, seed, self._mesh, self._widths)
+        batches = epochs_of_batches(
+            examples,
+            settings.batch_size,
+            self.settings.epochs,
+            [self._config["seed"], number],
+            self._widths,
+            parts_of(self._mesh),
+        )
         training.run(batches, (number + 1) * each, first=number * each)
 
     def rollouts(self, number: int) -> dict[str, list]:

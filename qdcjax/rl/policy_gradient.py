@@ -148,8 +148,7 @@ class PolicyLoss:
                 log_probs, old, of_token["advantages"], self.clip_low, self.clip_high
             )
             divergence = k3(log_probs, of_token["reference"])
-            if self.kl:
-                loss = loss + self.kl * divergence
+            loss = loss + self.kl * divergence
             metrics = {"clip_fraction": clipped, "update_kl": k3(log_probs, old)}
             metrics["reference_kl"] = divergence
             sums = {name: jnp.sum(weights * value) for name, value in metrics.items()}

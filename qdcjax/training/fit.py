@@ -89,7 +89,15 @@ def fit(
         model, params, loss, settings, seed=seed, mesh=mesh, workdir=workdir, name=name
     )
     del params  # their memory is given away
-    batches = batches_of(examples, settings, seed, mesh)
+    if settings.pack:
+        examples = pack(examples, settings.pack)
+    batches = make_batches(
+        examples,
+        settings.batch_size,
+        seed,
+        buckets=settings.buckets,
+        parts=sharding.parts_of(mesh),
+    )
     with training:
         state = training.run(
             batches, settings.steps, evaluate=evaluate, evaluate_every=settings.evaluate_every
@@ -128,6 +136,7 @@ def open_training(
         model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
     )
     start = jax.jit(init_state, static_argnums=1, donate_argnums=0, out_shardings=shardings)
+    own, parts = sharding.parts_of(mesh)
     return Training(
         update,
         start(jax.device_put(params, shardings.params), optimizer),
@@ -137,34 +146,9 @@ def open_training(
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
         put=lambda batch: sharding.put_batch(batch, mesh),
-        share=len(sharding.own_parts(mesh)) / sharding.row_parts(mesh),
+        share=len(own) / parts,
         utilisation=Utilisation(model.config, mesh.devices),
         stop=stop,
-    )
-
-
-def batches_of(
-    examples: Sequence[Example],
-    settings: TrainSettings,
-    seed: int,
-    mesh: Mesh,
-    widths: Sequence[int] = (),
-) -> Sequence[dict]:
-    """This process's part of the batches, packed or padded as the settings say.
-
-    Args:
-      examples, settings, seed, mesh: as for `fit`.
-      widths: padded lengths, where several sets of examples are to share compiled programs.
-    """
-    if settings.pack:
-        examples = pack(examples, settings.pack)
-    return make_batches(
-        examples,
-        settings.batch_size,
-        seed,
-        buckets=settings.buckets,
-        widths=widths,
-        parts=(sharding.own_parts(mesh), sharding.row_parts(mesh)),
     )
 
 

@@ -195,6 +195,11 @@ def own_parts(mesh: Mesh) -> tuple[int, ...]:
     )
 
 
+def parts_of(mesh: Mesh) -> tuple[tuple[int, ...], int]:
+    """The parts of a batch's rows that this process works on, and how many parts there are."""
+    return own_parts(mesh), row_parts(mesh)
+
+
 def row_parts(mesh: Mesh) -> int:
     """How many parts the rows of a batch are cut into."""
     return mesh.shape["data"] * mesh.shape["fsdp"]

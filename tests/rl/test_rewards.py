@@ -192,7 +192,7 @@ CUT = {
     "tokens": [[11, 10, 12, 13, 10, 14, 2], [11, 10, 3, 4], [11, 12, 10], [14, 2], [5, 10, 6, 2]],
     "ends": [[1, 4], [1], [2], [], [1]],
     "correct": [True, False, False, True, False],
-    "truncated": [False, True, True, False, False],
+    "truncated": [False, True, False, False, False],
 }
 
 
@@ -229,7 +229,7 @@ def values(scalar) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("every_step", [False, True])
 def test_a_model_s_values_lie_on_the_answer_and_on_the_steps_ends(scalar, values, every_step):
-    """The second is cut within a step, the third at a step's end: neither has an answer."""
+    """The second is cut within a step, the third stops at a step's end: neither has an answer."""
     found = by_model(CUT, PROMPTS, scalar, every_step)
     answers = [6, None, None, 1, 3]
     for reward, value, answer, ends in zip(found, values, answers, CUT["ends"], strict=True):

@@ -1,0 +1,287 @@
+"""A whole run of reinforcement learning as one pure function: sampling, reward and updates.
+
+For tasks whose answers can be compared on the device. `make_train` gives
+`(key, hyperparameters) -> (parameters, history)`, which jits, vmaps over seeds and hyperparameters,
+and shards over devices. The losses, advantages and the update are those of runs at model scale.
+
+N questions of P tokens at most; an iteration samples Q of them K times, T tokens at most.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from qdcjax.data.examples import encode_prompts, prompt_text
+from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.decoding import generate
+from qdcjax.decoding.engine import sample_keys
+from qdcjax.models.transformer import Transformer
+from qdcjax.reasoning.steps import separator_tokens
+from qdcjax.rl.advantages import dead_groups, on_last_action
+from qdcjax.rl.losses import explained_variance, k1
+from qdcjax.rl.policy_gradient import (
+    PolicyGradient,
+    PolicyLoss,
+    ValueLoss,
+    advantages_and_returns,
+    values_before,
+)
+from qdcjax.tasks.problem import Problem
+from qdcjax.training.losses import token_log_probs
+from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
+from qdcjax.training.step import init_state, make_update
+
+
+@flax.struct.dataclass
+class Questions:
+    """Questions whose answers are compared on the device.
+
+    Attributes:
+      prompts: [N, P] ids, right-padded.
+      lengths: [N].
+      answers: [N, A] ids of each answer line with its end token, pushed to the right.
+      answer_lengths: [N].
+      separators: [S] ids of the tokens that end a line.
+    """
+
+    prompts: jax.Array
+    lengths: jax.Array
+    answers: jax.Array
+    answer_lengths: jax.Array
+    separators: jax.Array
+
+
+@flax.struct.dataclass
+class Hyperparameters:
+    """What members of a sweep may differ in.
+
+    Attributes:
+      learning_rate: of policy and critic.
+      kl: beta, the weight of the divergence from the start.
+    """
+
+    learning_rate: jax.Array
+    kl: jax.Array
+
+
+def questions_of(tokenizer: Tokenizer, problems: Sequence[Problem]) -> Questions:
+    """Problems with reference solutions; an answer's tokens stand after the last line end."""
+    separators = separator_tokens(tokenizer)
+    prompts = encode_prompts(tokenizer, [prompt_text(p.question) for p in problems])
+    answers = []
+    for ids in tokenizer.encode_many([problem.solution for problem in problems]):
+        begin = max((at + 1 for at, token in enumerate(ids) if token in separators), default=0)
+        answers.append([*ids[begin:], tokenizer.eos_id])
+    P, A = max(map(len, prompts)), max(map(len, answers))
+    return Questions(
+        prompts=jnp.asarray([[*p, *[0] * (P - len(p))] for p in prompts], jnp.int32),
+        lengths=jnp.asarray([len(p) for p in prompts], jnp.int32),
+        answers=jnp.asarray([[*[0] * (A - len(a)), *a] for a in answers], jnp.int32),
+        answer_lengths=jnp.asarray([len(a) for a in answers], jnp.int32),
+        separators=jnp.asarray(sorted(separators), jnp.int32),
+    )
+
+
+def is_right(questions: Questions, rows, tokens, lengths):
+    """[Q, K] whether completions end in their question's answer line, and have no other one.
+
+    As strict as the grader on the host: what is right here is right there. A number that is spelt
+    with other tokens than the tokeniser's own counts as wrong.
+
+    Args:
+      questions: all.
+      rows: [Q] which ones were asked.
+      tokens: [Q, K, T]; lengths: [Q, K].
+    """
+    A, T = questions.answers.shape[1], tokens.shape[-1]
+    answers, sizes = questions.answers[rows], questions.answer_lengths[rows]
+    at = lengths[..., None] - A + jnp.arange(A)
+    last = jnp.take_along_axis(tokens, jnp.clip(at, 0, T - 1), axis=-1)
+    counts = jnp.arange(A) >= A - sizes[:, None]
+    same = jnp.all((last == answers[:, None]) | ~counts[:, None], axis=-1)
+    first = jnp.take_along_axis(answers, (A - sizes)[:, None], axis=1)
+    begins = jnp.isin(tokens, questions.separators)[..., :-1]
+    begins = jnp.pad(begins, ((0, 0), (0, 0), (1, 0)), constant_values=True)
+    begins &= jnp.arange(T) < lengths[..., None]
+    lines = jnp.sum(begins & (tokens == first[..., None]), axis=-1)
+    where = jnp.clip(lengths - sizes[:, None], 0, T - 1)
+    alone = jnp.take_along_axis(begins, where[..., None], axis=-1)[..., 0]
+    return same & alone & (lines == 1) & (lengths >= sizes[:, None])
+
+
+def make_train(
+    model: Transformer,
+    params,
+    questions: Questions,
+    settings: PolicyGradient,
+    decoding: generate.Decoding,
+    optimizer: OptimizerConfig,
+    batch_size: int,
+) -> Callable[[jax.Array, Hyperparameters], tuple[Any, dict[str, jax.Array]]]:
+    """Makes `train(key, hyperparameters) -> (parameters, {metric: [iterations]})`.
+
+    Args:
+      model, params: the starting point of all members; also the reference.
+      questions: to learn from.
+      settings: the algorithm; its `kl` is the hyperparameter's.
+      decoding: K, T, temperature and stop tokens of sampling.
+      optimizer: its `learning_rate` is the hyperparameter's.
+      batch_size: rollouts of a step.
+
+    Raises:
+      ValueError: a batch that does not divide an iteration's rollouts, or a reward that cannot be
+        had on the device.
+    """
+    N, P = questions.prompts.shape
+    Q, K, T = settings.questions, decoding.samples, decoding.max_new_tokens
+    if (Q * K) % batch_size:
+        raise ValueError(
+            f"batch_size={batch_size} must divide the {Q * K} rollouts of an iteration"
+        )
+    if settings.reward != "sparse" or settings.truncated == "penalty":
+        raise ValueError(f"reward={settings.reward}, truncated={settings.truncated}: on the chip "
+                         "answers are right or wrong")  # fmt: skip
+    batches = Q * K // batch_size
+    steps = settings.iterations * settings.epochs * batches
+    critic = Transformer(dataclasses.replace(model.config, output="scalar"))
+    optimizer = dataclasses.replace(optimizer, learning_rate=1.0)
+
+    def updates(hyper: Hyperparameters):
+        """The optimiser with the member's rate, and the updates of policy and critic."""
+        scaled = optax.chain(make_optimizer(optimizer, steps), optax.scale(hyper.learning_rate))
+        kl = hyper.kl if settings.kl_in == "loss" else 0.0
+        of_policy = PolicyLoss(settings.clip_low, settings.clip_high, kl, decoding.temperature)
+        of_critic = ValueLoss(settings.value_clip)
+        return (
+            scaled,
+            make_update(of_policy(model), scaled),
+            make_update(of_critic(critic), scaled),
+        )
+
+    def sampled(policy, key, number):
+        """Rollouts of an iteration: rows of the questions, and what was generated."""
+        order_key, sample_key = jax.random.split(jax.random.fold_in(key, 0))
+        epoch, place = number // (N // Q), number % (N // Q)
+        order = jax.random.permutation(jax.random.fold_in(order_key, epoch), N)
+        rows = jax.lax.dynamic_slice(order, (place * Q,), (Q,))
+        keys = sample_keys(jax.random.fold_in(sample_key, number), rows, K, 0)
+        prompts, lengths = questions.prompts[rows], questions.lengths[rows]
+        begun = generate.start(model, policy, prompts, lengths, keys, decoding)
+        return rows, generate.run(model, policy, begun, keys, decoding, T, early_exit=False)
+
+    def train(key, hyper: Hyperparameters):
+        scaled, update_policy, update_critic = updates(hyper)
+        fresh = _critic_params(critic, params)
+        states = init_state(params, scaled), init_state(fresh, scaled)
+
+        def iteration(states, number):
+            policy, values = states
+            rows, made = sampled(policy.params, key, number)
+            asked = jnp.repeat(rows, K)
+            flat = lambda x: x.reshape(Q * K, *x.shape[2:])  # noqa: E731
+            tokens, lengths = flat(made.tokens), flat(made.lengths)
+            mask = flat(made.sampled).astype(jnp.float32)
+            right = is_right(questions, rows, made.tokens, made.lengths).astype(jnp.float32)
+            whole = _join(questions.prompts[asked], questions.lengths[asked], tokens)
+            cut = functools.partial(_cut, lengths=questions.lengths[asked], T=T)
+            scored = functools.partial(jnp.pad, pad_width=((0, 0), (1, 0)))
+            reference = cut(scored(token_log_probs(model, params, whole, decoding.temperature)))
+            old_values = jnp.zeros_like(mask)
+            if settings.algorithm == "ppo":
+                old_values = cut(values_before(critic, values.params, whole)) * mask
+            ended = jnp.isin(
+                jnp.take_along_axis(tokens, jnp.maximum(lengths - 1, 0)[:, None], axis=1)[:, 0],
+                jnp.asarray(decoding.stop_tokens, jnp.int32),
+            )
+            if settings.truncated == "masked":
+                mask = mask * ended[:, None]
+            old = flat(made.log_probs)
+            rewards = on_last_action(right.reshape(-1), mask)
+            advantages, returns = advantages_and_returns(
+                settings, K, rewards, mask, old, reference, old_values, hyper.kl
+            )
+            weights = mask
+            if settings.normalise == "sequences":
+                weights = mask / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
+            place = functools.partial(_place, lengths=questions.lengths[asked], P=P)
+            data = {"tokens": whole} | {
+                name: place(x)
+                for name, x in {
+                    "weighted": weights,
+                    "mask": mask,
+                    "advantages": advantages,
+                    "old_log_probs": old,
+                    "reference": reference,
+                    "old_values": old_values,
+                    "returns": returns,
+                }.items()
+            }
+            shuffles = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), number),
+                                        settings.epochs)  # fmt: skip
+            order = jax.vmap(lambda k: jax.random.permutation(k, Q * K))(shuffles)
+
+            def step(states, members):
+                policy, values = states
+                batch = jax.tree.map(lambda x: x[members], data)
+                policy, found = update_policy(policy, batch | {"mask": batch["weighted"]}, key)
+                if settings.algorithm == "ppo":
+                    values, _ = update_critic(values, batch, key)
+                return (policy, values), {name: found[name] for name in WATCHED_UPDATES}
+
+            states, of_steps = jax.lax.scan(
+                step, states, order.reshape(settings.epochs * batches, batch_size)
+            )
+            divergence = (k1(old, reference) * mask).sum(axis=1).mean()
+            found = {
+                "accuracy": right.mean(),
+                "kl": divergence,
+                "entropy": -(old * mask).sum() / jnp.maximum(mask.sum(), 1),
+                "tokens": lengths.mean(),
+                "truncated": 1 - ended.mean(),
+                "dead_groups": dead_groups(right).mean(),
+                "explained_variance": explained_variance(old_values, returns, mask),
+            }
+            return states, found | jax.tree.map(jnp.mean, of_steps)
+
+        (policy, _), history = jax.lax.scan(iteration, states, jnp.arange(settings.iterations))
+        return policy.params, history
+
+    return train
+
+
+WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "finite")
+
+
+def _critic_params(critic: Transformer, params):
+    """The policy's trunk and a head of zeros."""
+    head = {"kernel": jnp.zeros((critic.config.width, 1)), "bias": jnp.zeros(1)}
+    return {**{name: x for name, x in params.items() if name != "head"}, "score": head}
+
+
+def _join(prompts, lengths, tokens):
+    """[B, P + T]: each prompt followed by its completion at once, then zeros."""
+    width = prompts.shape[1] + tokens.shape[1]
+    at = jnp.arange(width) - lengths[:, None]
+    own = jnp.take_along_axis(
+        jnp.pad(tokens, ((0, 0), (0, width - tokens.shape[1]))), jnp.maximum(at, 0), axis=1
+    )
+    asked = jnp.pad(prompts, ((0, 0), (0, width - prompts.shape[1])))
+    return jnp.where(at < 0, asked, own)
+
+
+def _cut(x, lengths, T: int):
+    """[B, P + T] numbers of tokens → [B, T] of the completions."""
+    return jnp.take_along_axis(x, lengths[:, None] + jnp.arange(T), axis=1)
+
+
+def _place(x, lengths, P: int):
+    """[B, T] numbers of completions → [B, P + T], zero on the prompts and after the end."""
+    at = jnp.arange(P + x.shape[1]) - lengths[:, None]
+    found = jnp.take_along_axis(x, jnp.clip(at, 0, x.shape[1] - 1), axis=1)
+    return jnp.where((at >= 0) & (at < x.shape[1]), found, 0)
