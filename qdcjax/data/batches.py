@@ -32,10 +32,17 @@ def length_buckets(
       lengths: of the rows.
       buckets: how many padded lengths at most, where `padded` does not give them.
       padded: rising lengths, of which the last holds every row.
+
+    Raises:
+      ValueError: a row is longer than that.
     """
     if not len(lengths):
         return []
     padded = np.asarray(padded or bucket_lengths(lengths, buckets))
+    if max(lengths) > padded[-1]:
+        raise ValueError(
+            f"a sequence has {max(lengths)} tokens, and the widest bucket {padded[-1]}"
+        )
     of_row = padded[np.searchsorted(padded, lengths)]
     return [(np.flatnonzero(of_row == length), int(length)) for length in np.unique(of_row)[::-1]]
 

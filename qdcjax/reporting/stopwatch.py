@@ -1,6 +1,7 @@
 """Where the time of a repeated job goes."""
 
 import contextlib
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ class Stopwatch:
 
     def __init__(self):
         self._seconds: dict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -19,10 +21,12 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - began
+            with self._lock:
+                self._seconds[name] += time.perf_counter() - began
 
     def read(self) -> dict[str, float]:
         """`<name>_seconds` since they were last read."""
-        found = {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
-        self._seconds.clear()
+        with self._lock:
+            found = {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
+            self._seconds.clear()
         return found

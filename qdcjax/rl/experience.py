@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qdcjax.data.batches import Example
-from qdcjax.rl.advantages import dead_groups
+from qdcjax.rl.advantages import dead_groups, on_last_action
 from qdcjax.rl.losses import explained_variance, k1
 from qdcjax.rl.policy_gradient import PolicyGradient, advantages_and_returns
 
@@ -66,8 +66,7 @@ def experience(
     if settings.truncated == "masked":
         mask = mask * (1 - truncated)
     if settings.truncated == "penalty":
-        last = jnp.asarray([len(t) - 1 for t in table["tokens"]])[:, None]
-        rewards = rewards - settings.penalty * truncated * (jnp.arange(longest) == last)
+        rewards = rewards - on_last_action(settings.penalty * truncated[:, 0], padded["sampled"])
     advantages, returns = _compiled(
         settings,
         samples,

@@ -22,6 +22,8 @@ from qdcjax.training.losses import next_token_loss
 from qdcjax.training.step import LossFn
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
+AT_LEAST_NOTHING = ("kl", "kl_target", "clip_low", "clip_high", "gamma", "lam", "value_clip")
+AT_LEAST_NOTHING += ("penalty",)
 REWARDS = ("sparse", "dense", "orm_sparse", "orm_dense")
 
 
@@ -43,10 +45,9 @@ class PolicyGradient:
       gamma, lam: of GAE.
       value_clip: how far a value may move from what it was; infinite for no bound.
       truncated: a completion without an end: `zero` reward, a `penalty`, or `masked` out.
-      penalty: its reward, where that is chosen.
+      penalty: what is then taken away.
       normalise: the loss is a mean over all `tokens` of the step or over its `sequences`, each a
         mean over its own tokens (GRPO's own).
-      evaluate_every: iterations between looks at test accuracy; 0 for none.
     """
 
     algorithm: Literal["ppo", "rloo", "grpo"]
@@ -66,7 +67,6 @@ class PolicyGradient:
     truncated: Literal["zero", "penalty", "masked"] = "zero"
     penalty: float = 0.0
     normalise: Literal["tokens", "sequences"] = "tokens"
-    evaluate_every: int = 0
 
     def __post_init__(self):
         words = {
@@ -81,10 +81,14 @@ class PolicyGradient:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} must be one of {', '.join(allowed)}"
                 )
-        least = {"iterations": 1, "questions": 1, "epochs": 1, "kl": 0, "evaluate_every": 0}
+        least = {"iterations": 1, "questions": 1, "epochs": 1, "kl_horizon": 1}
+        least |= dict.fromkeys(AT_LEAST_NOTHING, 0)
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {value}")
+        for name in ("gamma", "lam"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at most 1")
         if self.kl_target and self.kl_in == "loss":
             raise ValueError(f"kl_target={self.kl_target} adapts the reward: set kl_in=reward")
 

@@ -1,7 +1,7 @@
 """Rewards of solutions, token by token (Havrilla et al. 2024, arXiv 2403.04642, section 3).
 
 Each reward maps the columns of a table of solutions to a list [T_n] of numbers a solution, at the
-tokens that earn them. A truncated solution has no answer and earns nothing for one.
+tokens that earn them. A truncated solution earns nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from qdcjax.reasoning.reward_models import Solution, has_answer, score
-from qdcjax.tasks.arithmetic import equations, evaluate
+from qdcjax.tasks.arithmetic import Operation, equations, evaluate, parse
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.store import StoredModel
 
@@ -26,15 +26,17 @@ def dense(solutions: Mapping[str, Sequence], problems: Mapping[str, Problem]) ->
     """`sparse`, and credit at the end of each step that reaches a result of the reference.
 
     The values of the reference's equations share a credit of .5, each earned once, by a step whose
-    own equation has that value.
+    own equation computes that value: `<<7=7>>` computes nothing.
 
     Args:
       solutions: columns.
       problems: by id, with reference solutions.
     """
     rewards = sparse(solutions)
-    columns = _columns(solutions, "problem_id", "steps", "ends")
-    for reward, (problem, steps, ends) in zip(rewards, columns, strict=True):
+    columns = _columns(solutions, "problem_id", "steps", "ends", "truncated")
+    for reward, (problem, steps, ends, truncated) in zip(rewards, columns, strict=True):
+        if truncated:
+            continue
         wanted = _values(problems[problem].solution)
         share = CREDIT / max(len(wanted), 1)
         for step, end in zip(steps, ends, strict=True):
@@ -70,7 +72,7 @@ def by_model(
     ):
         answered = has_answer(row.ends, len(row.tokens)) and not truncated
         reward = _at_last(len(row.tokens), float(values[-1]) if answered else 0.0)
-        if every_step:
+        if every_step and not truncated:
             reward[list(row.ends)] += values[list(row.ends)]
         rewards.append(reward)
     return rewards
@@ -83,9 +85,12 @@ def _at_last(length: int, value: float) -> np.ndarray:
 
 
 def _values(text: str) -> set[Fraction]:
-    """The values of a text's true equations."""
-    found = {evaluate(equation.value) for equation in equations(text) if equation.is_true}
-    return found - {None}
+    """The values that a text computes in true equations."""
+    return {
+        evaluate(equation.value)
+        for equation in equations(text)
+        if equation.is_true and isinstance(parse(equation.expression), Operation)
+    }
 
 
 def _columns(solutions: Mapping[str, Sequence], *names: str) -> zip:

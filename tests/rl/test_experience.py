@@ -135,6 +135,24 @@ def test_a_cut_completion_earns_nothing_or_pays_or_is_left_out():
     np.testing.assert_allclose(np.delete(found, [4, 7, 8]), white, rtol=1e-5)
 
 
+def test_a_penalty_lies_on_the_last_action():
+    """Where the room ended within a calculator's result, that is before the last token."""
+    two = {name: [[0.0, 0.0]] * 2 for name in ("rewards", "values")}
+    table = {
+        "problem_id": ["p"] * 2,
+        "tokens": [[5, 6]] * 2,
+        "sampled": [[True, True], [True, False]],
+        "log_probs": [[-1.0, -1.0], [-1.0, 0.0]],
+        "reference": [[-1.0, -1.0]] * 2,
+        "correct": [False] * 2,
+        "truncated": [True] * 2,
+        **two,
+    }
+    pays = settings(lam=1.0, truncated="penalty", penalty=0.5)
+    _, critic, _ = experience(table, {"p": [1]}, pays, 2, 4, 0.0)
+    assert [example["returns"][1:].tolist() for example in critic] == [[-0.5, -0.5], [-0.5, 0]]
+
+
 def test_a_penalty_counts_in_a_question_s_baseline():
     policy, _, _ = learned(settings("rloo", truncated="penalty", penalty=0.5))
     assert column(policy, "advantages")[2:] == [[-0.5, -0.5], [0.5]]

@@ -123,7 +123,9 @@ def test_dead_groups_and_lone_samples_give_exactly_nothing(algorithm):
         ({"questions": 0}, "questions=0 must be at least 1"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"kl": -0.1}, "kl=-0.1 must be at least 0"),
-        ({"evaluate_every": -1}, "evaluate_every=-1 must be at least 0"),
+        ({"penalty": -1.0}, "penalty=-1.0 must be at least 0"),
+        ({"kl_horizon": 0}, "kl_horizon=0 must be at least 1"),
+        ({"lam": 1.5}, "lam=1.5 must be at most 1"),
         ({"kl_target": 6.0, "kl_in": "loss"}, "kl_target=6.0 adapts the reward: set kl_in=reward"),
     ],
 )
