@@ -37,8 +37,8 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     config.rollouts = ConfigDict(
         {
-            "split": "train",
-            "questions": 1_000,
+            "split": "rewards",
+            "questions": 4_000,
             "samples": 16,
             "temperature": 1.0,
             "max_new_tokens": 120,
@@ -67,10 +67,26 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     if preset == "smoke":
-        config.policy_gradient.update(iterations=3, questions=8)
-        config.rollouts.update(questions=24, samples=4, max_new_tokens=64, batch_size=32)
-        for section in (config.learn, config.critic):
-            section.update(batch_size=16, microbatches=1, checkpoint_every=4)
-    elif not preset:
-        config.sft.update(questions=2_000, steps=600)
+        smoke(config)
+    elif preset:
+        gsm8k(config)
     return config
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds: three iterations on a few questions."""
+    config.policy_gradient.update(iterations=3, questions=8)
+    config.rollouts.update(questions=24, samples=4, max_new_tokens=64, batch_size=32)
+    for section in (config.learn, config.critic):
+        section.update(batch_size=16, microbatches=1, checkpoint_every=4)
+
+
+def gsm8k(config: ConfigDict) -> None:
+    """A pretrained student on all questions of GSM8K's train split."""
+    config.policy_gradient.update(iterations=200, questions=64)
+    config.rollouts.update(split="train", questions=0, max_new_tokens=256, batch_size=1_024)
+    for section, rate in ((config.learn, 1e-6), (config.critic, 1e-5)):
+        section.update(batch_size=256, microbatches=8, checkpoint_every=80)
+        section.optimizer.learning_rate = rate
+    if config.preset != "smollm2":
+        config.rollouts.update(max_new_tokens=512)

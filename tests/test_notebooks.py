@@ -18,7 +18,8 @@ def workdir(tmp_path_factory):
     """A run whose models were trained on eight fake devices, cut in all three ways."""
     workdir = tmp_path_factory.mktemp("eight") / "run"
     mesh = ("--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.mesh.tensor=2")
-    runs.run("configs/sorm.py:smoke", workdir, *mesh, devices=8)  # fits eight devices only
+    short = ("--config.reward.seeds=(0,)", "--config.evaluation.splits=('test',)")
+    runs.run("configs/sorm.py:smoke", workdir, *mesh, *short, devices=8)  # fits eight only
     return workdir
 
 

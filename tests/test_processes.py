@@ -11,6 +11,7 @@ import runs
 from qdcjax.training import processes
 
 SORM = "configs/sorm.py:smoke"
+SHORT = ("--config.reward.seeds=(0,)", "--config.evaluation.splits=('test',)")
 TWO = {"launch": runs.TWO_PROCESSES, "devices": 1}
 ONE = {"launch": runs.PYTHON, "devices": 2}
 
@@ -34,7 +35,7 @@ def without_means(records: list[dict], stage: str) -> list[dict]:
 def on_two_devices(tmp_path_factory):
     """The whole run, in one process with two devices."""
     workdir = tmp_path_factory.mktemp("one") / "run"
-    runs.run(SORM, workdir, **ONE)
+    runs.run(SORM, workdir, *SHORT, **ONE)
     return workdir
 
 
@@ -43,17 +44,17 @@ def on_two_devices(tmp_path_factory):
 def test_a_run_goes_on_in_another_number_of_processes(on_two_devices, tmp_path, first, then):
     workdir = tmp_path / "run"
     saved = workdir / "checkpoints" / "student" / "75"  # whole once it has this name
-    code, said = runs.strike(SORM, workdir, saved.exists, signal.SIGTERM, **first)
+    code, said = runs.strike(SORM, workdir, saved.exists, signal.SIGTERM, *SHORT, **first)
     assert code == 143 and said.count("stopped by SIGTERM") == 1, said[-2000:]
     assert not (workdir / "stages" / "student").exists()
-    done = runs.run(SORM, workdir, **then)
+    done = runs.run(SORM, workdir, *SHORT, **then)
     assert done.stdout.count("summary.json") == 1, "one process speaks"
 
     assert (workdir / "summary.json").read_bytes() == (on_two_devices / "summary.json").read_bytes()
     ours, theirs = logged(workdir), logged(on_two_devices)
     assert [(r["stage"], r["step"]) for r in ours] == [(r["stage"], r["step"]) for r in theirs]
     assert without_means(ours, "student") == without_means(theirs, "student")
-    assert len(without_means(ours, "student")) > 6
+    assert len(without_means(ours, "student")) >= 5
     assert {len(list(f.glob("events*"))) for f in (workdir / "tensorboard").iterdir()} == {1, 2}
 
 
@@ -85,7 +86,7 @@ def test_two_devices_learn_what_one_does(on_two_devices):
     )
     assert len(found) == 3 and found[0] > 1.5 and found[-1] < 0.6
     np.testing.assert_allclose(found, alone, atol=1e-3)
-    assert summary(on_two_devices).keys() == summary(runs.finished("sorm")).keys()
+    assert summary(on_two_devices).keys() < summary(runs.finished("sorm")).keys()
 
 
 @pytest.mark.slow

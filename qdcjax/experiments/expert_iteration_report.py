@@ -57,8 +57,8 @@ def accuracy_section(workdir: Workdir, found: Figures) -> Section:
     rows = [
         [
             name,
-            float(of.get("rollouts", 0)),
-            float(of.get("gradient_steps", 0)),
+            f"{of.get('rollouts', 0):,}",
+            f"{of.get('gradient_steps', 0):,}",
             *(of[f"greedy_accuracy_{split}"] for split in settings["splits"]),
         ]
         for name, of in found.items()
@@ -95,7 +95,7 @@ def learned_section(workdir: Workdir, found: Figures) -> Section:
         "round",
     )
     folder = workdir.path / "figures"
-    rows = [[str(n), float(of["rollouts"]), float(of["kept"])] for n, of in enumerate(rounds, 1)]
+    rows = [[str(n), f"{of['rollouts']:,}", f"{of['kept']:,}"] for n, of in enumerate(rounds, 1)]
     return Section(
         "What was learned from",
         "Solutions are different when their sequences of operations are.",

@@ -12,12 +12,13 @@ from qdcjax.rl.policy_gradient import PolicyGradient
 from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
 from qdcjax.tasks.problem import Task
+from qdcjax.tasks.random_walks import RandomWalks
 from qdcjax.tasks.word_problems import Dials, WordProblems
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
 
-TASKS = ("word_problems", "gsm8k", "svamp")
+TASKS = ("word_problems", "gsm8k", "svamp", "random_walks")
 # Section → the study's own fields in it, beside those of the settings that it holds.
 TRAINING = {
     "sft": ("questions", "validation_questions"),
@@ -70,6 +71,8 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
         return _make(GSM8K, fields, "task")
     if name == "svamp":
         return _make(SVAMP, fields, "task")
+    if name == "random_walks":
+        return _make(RandomWalks, fields, "task")
     raise ValueError(f"task.name={name!r} must be one of {', '.join(TASKS)}")
 
 

@@ -96,6 +96,8 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
             "policy whose rollouts it learned from: checkpoint=runs/sorm-default and "
             "reward_model=orm-0"
         )
+    if settings.reward == "task" and not hasattr(task, "reward"):
+        raise ValueError(f"policy_gradient.reward=task: {config['task']['name']} has no reward")
     return problems
 
 
@@ -275,4 +277,6 @@ class Learning:
             return rewards.sparse(table)
         if kind == "dense":
             return rewards.dense(table, self._problems)
+        if kind == "task":
+            return rewards.by_task(table, self._problems, self._task)
         return rewards.by_model(table, self._prompts, self._reward_model, kind == "orm_dense")

@@ -1,5 +1,6 @@
 """The report of a policy gradient: before and after, and what to watch while it learns."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from qdcjax.experiments import publish
@@ -20,8 +21,9 @@ WATCHED = {
     "tokens": "tokens a solution",
     "truncated": "truncated",
     "dead_groups": "questions of one reward",
-    "explained_variance": "the critic's explained variance",
+    "explained_variance": "the critic's explained variance, from −1 up",
 }
+LOWEST = {"explained_variance": -1.0}  # where returns hardly vary it has no bound
 UPDATES = {"clip_fraction": "clipped tokens", "update_kl": "KL of the update", "loss": "loss"}
 SECONDS = ("generation", "grading", "waiting", "scoring", "learning")
 
@@ -51,7 +53,8 @@ def watched_section(workdir: Workdir) -> Section:
     panels = {
         label: {
             "rollouts": figures.Series(
-                [r["step"] for r in records if name in r], [r[name] for r in records if name in r]
+                [r["step"] for r in records if name in r],
+                [max(r[name], LOWEST.get(name, -math.inf)) for r in records if name in r],
             )
         }
         for name, label in WATCHED.items()

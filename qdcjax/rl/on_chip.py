@@ -255,6 +255,23 @@ def make_train(
     return train
 
 
+def train_members(train: Callable, at_once: int) -> Callable:
+    """Makes `(keys [M], hyperparameters [M]) -> (parameters, history)` of M runs in one program.
+
+    Args:
+      train: from `make_train`.
+      at_once: members under vmap; the rest of them wait. On an accelerator small models are bound
+        by launches, so take as many as fit; a CPU gains nothing from more than one.
+    """
+
+    def members(keys, hyper: Hyperparameters):
+        if at_once == 1:
+            return jax.lax.map(lambda member: train(*member), (keys, hyper))
+        return jax.lax.map(lambda member: train(*member), (keys, hyper), batch_size=at_once)
+
+    return members
+
+
 WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "finite")
 
 

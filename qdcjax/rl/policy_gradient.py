@@ -24,7 +24,7 @@ from qdcjax.training.step import LossFn
 ALGORITHMS = ("ppo", "rloo", "grpo")
 AT_LEAST_NOTHING = ("kl", "kl_target", "clip_low", "clip_high", "gamma", "lam", "value_clip")
 AT_LEAST_NOTHING += ("penalty",)
-REWARDS = ("sparse", "dense", "orm_sparse", "orm_dense")
+REWARDS = ("sparse", "dense", "orm_sparse", "orm_dense", "task")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class PolicyGradient:
     algorithm: Literal["ppo", "rloo", "grpo"]
     iterations: int
     questions: int
-    reward: Literal["sparse", "dense", "orm_sparse", "orm_dense"] = "sparse"
+    reward: Literal["sparse", "dense", "orm_sparse", "orm_dense", "task"] = "sparse"
     epochs: int = 1
     kl: float = 0.05
     kl_in: Literal["reward", "loss"] = "reward"

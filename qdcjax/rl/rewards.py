@@ -11,7 +11,7 @@ import numpy as np
 
 from qdcjax.reasoning.reward_models import Solution, has_answer, score
 from qdcjax.tasks.arithmetic import Operation, equations, evaluate, parse
-from qdcjax.tasks.problem import Problem
+from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel
 
 CREDIT = 0.5  # at most, for intermediate results
@@ -44,6 +44,23 @@ def dense(solutions: Mapping[str, Sequence], problems: Mapping[str, Problem]) ->
             reward[end] += share * len(reached)
             wanted -= reached
     return rewards
+
+
+def by_task(
+    solutions: Mapping[str, Sequence], problems: Mapping[str, Problem], task: Task
+) -> list[np.ndarray]:
+    """The task's own `reward(problem, completion)` at the last token.
+
+    Args:
+      solutions: columns.
+      problems: by id.
+      task: with such a method.
+    """
+    columns = _columns(solutions, "problem_id", "text", "tokens", "truncated")
+    return [
+        _at_last(len(tokens), 0.0 if truncated else task.reward(problems[problem], text))
+        for problem, text, tokens, truncated in columns
+    ]
 
 
 def by_model(

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qdcjax.data.batches import bucket_lengths, length_buckets, make_batches, pad_and_stack
+from qdcjax.data.batches import (
+    bucket_lengths,
+    epochs_of_batches,
+    length_buckets,
+    make_batches,
+    pad_and_stack,
+)
 from qdcjax.data.packing import pack
 
 
@@ -168,3 +174,28 @@ def test_length_buckets_hold_every_row_once_and_begin_with_the_longest():
     assert sorted(np.concatenate([rows for rows, _ in buckets]).tolist()) == list(range(7))
     assert all(width - 32 < lengths[rows].max() <= width for rows, width in buckets)
     assert length_buckets([], 3) == []
+
+
+def test_each_epoch_has_every_example_once_beside_others_of_its_length():
+    rng = np.random.default_rng(0)
+    examples = [{"tokens": np.arange(n), "weight": np.float32(n)} for n in rng.integers(1, 90, 24)]
+    found = epochs_of_batches(examples, 4, 3, [7, 1], (32, 64, 96))
+    assert len(found) == 3 * 6
+    for epoch in range(3):
+        batches = found[6 * epoch : 6 * (epoch + 1)]
+        assert sorted(np.concatenate([b["index"] for b in batches])) == list(range(24))
+        longest = sorted(len(e["tokens"]) for e in examples)[3::4]
+        assert sorted(b["length"].max() for b in batches) == longest
+        for batch in batches:
+            assert batch["tokens"].shape[1] == -(-batch["length"].max() // 32) * 32
+            np.testing.assert_array_equal(batch["weight"], batch["length"])
+    orders = [[b["index"].tolist() for b in found[6 * e :][:6]] for e in range(3)]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    again = epochs_of_batches(examples, 4, 3, [7, 1], (32, 64, 96))
+    assert [b["index"].tolist() for b in again] == [b["index"].tolist() for b in found]
+    other = epochs_of_batches(examples, 4, 3, [7, 2], (32, 64, 96))
+    assert [b["index"].tolist() for b in other] != [b["index"].tolist() for b in found]
+    parts = [epochs_of_batches(examples, 4, 1, [7, 1], (96,), ([p], 2)) for p in (0, 1)]
+    for whole, first, second in zip(found[:6], *parts, strict=True):
+        np.testing.assert_array_equal(whole["index"][::2], first["index"])
+        np.testing.assert_array_equal(whole["index"][1::2], second["index"])

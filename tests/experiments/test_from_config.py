@@ -2,10 +2,13 @@
 
 import pytest
 
-from configs import evaluate, sft, sorm
+from configs import evaluate, expert_iteration, grpo, ppo, rcrl, rloo, sft, sorm
 from qdcjax.experiments import from_config
 
-CONFIGS = {"sft": sft, "sorm": sorm, "evaluate": evaluate}
+CONFIGS = {"sft": sft, "sorm": sorm, "evaluate": evaluate, "expert_iteration": expert_iteration}
+CONFIGS |= {"ppo": ppo, "rloo": rloo, "grpo": grpo, "rcrl": rcrl}
+SECTIONS = ["task", "mesh", "sft.optimizer", *from_config.TRAINING, *from_config.SAMPLING]
+SECTIONS += from_config.ALGORITHMS
 
 
 @pytest.mark.parametrize("preset", ["", "smoke", "smollm2"])
@@ -14,12 +17,15 @@ def test_every_config_passes(study, preset):
     from_config.check(CONFIGS[study].get_config(preset).to_dict())
 
 
-@pytest.mark.parametrize(
-    "section",
-    ["task", "mesh", "sft.optimizer", *from_config.TRAINING, *from_config.SAMPLING],
-)
+def config_with(section: str) -> dict:
+    """A smoke preset that has such a section."""
+    found = (config.get_config("smoke").to_dict() for config in CONFIGS.values())
+    return next(config for config in found if section.split(".")[0] in config)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
 def test_a_misspelt_field_of_any_section_is_named(section):
-    config = sorm.get_config("smoke").to_dict()
+    config = config_with(section)
     fields = config
     for name in section.split("."):
         fields = fields[name]

@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,13 @@ from qdcjax.decoding import Prompts, SamplingSettings, generate, sample
 from qdcjax.rl import rewards
 from qdcjax.rl.experience import experience
 from qdcjax.rl.log_probs import completion_log_probs
-from qdcjax.rl.on_chip import Hyperparameters, is_right, make_train, questions_of
+from qdcjax.rl.on_chip import (
+    Hyperparameters,
+    is_right,
+    make_train,
+    questions_of,
+    train_members,
+)
 from qdcjax.rl.policy_gradient import PolicyGradient, PolicyLoss
 from qdcjax.tasks.answers import is_correct
 from qdcjax.tasks.problem import Problem
@@ -186,6 +193,20 @@ def test_members_cut_over_devices_equal_the_same_runs_alone(policy, questions, d
             np.testing.assert_allclose(history[name][at][0], own_history[name][0], atol=1e-5)
     moved = [float(jnp.abs(x[0] - x[1]).max()) for x in jax.tree.leaves(params)]
     assert max(moved) > 1e-3, "another rate and weight give another policy"
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_members_in_one_program_are_those_of_vmap(at_once):
+    """The last of five stays alone where two go together."""
+
+    def train(key, hyper):
+        x = jax.random.normal(key, (3,)) * hyper.kl
+        return {"w": x}, {"loss": jnp.cumsum(x * hyper.learning_rate)}
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(5))
+    members = Hyperparameters(jnp.arange(5.0), jnp.linspace(0, 1, 5))
+    found = jax.jit(train_members(train, at_once))(keys, members)
+    chex.assert_trees_all_close(found, jax.vmap(train)(keys, members), atol=1e-6)
 
 
 @pytest.mark.parametrize(
