@@ -27,5 +27,8 @@ def get_config(preset: str = "") -> ConfigDict:
     else:
         config.finetune.update(steps=300, microbatches=1, buckets=1)
     if preset == "smoke":
-        config.sft.steps, config.policy_gradient.iterations = 50, 2
+        config.sft.steps = 50
+        config.policy_gradient.update(iterations=2, questions=8)
+        config.rollouts.update(questions=16, samples=4)
+        config.learn.batch_size = config.critic.batch_size = 16
     return config

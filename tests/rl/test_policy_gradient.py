@@ -115,7 +115,10 @@ def test_dead_groups_and_lone_samples_give_exactly_nothing(algorithm):
     ("changes", "words"),
     [
         ({"algorithm": "dpo"}, "algorithm='dpo' must be one of ppo, rloo, grpo"),
-        ({"reward": "orm"}, "reward='orm' must be one of sparse, dense, orm_sparse, orm_dense"),
+        (
+            {"reward": "orm"},
+            "reward='orm' must be one of sparse, dense, orm_sparse, orm_dense, task",
+        ),
         ({"kl_in": "policy"}, "kl_in='policy' must be one of reward, loss"),
         ({"truncated": "cut"}, "truncated='cut' must be one of zero, penalty, masked"),
         ({"normalise": "groups"}, "normalise='groups' must be one of tokens, sequences"),
