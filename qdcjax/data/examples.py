@@ -6,6 +6,7 @@ import numpy as np
 
 from qdcjax.data.batches import Example
 from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.tasks.problem import Problem
 
 
 def prompt_text(question: str) -> str:
@@ -16,6 +17,12 @@ def prompt_text(question: str) -> str:
 def encode_prompts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Begin token and text of each; `texts` are `prompt_text`, perhaps with first steps."""
     return [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_many(texts)]
+
+
+def question_prompts(tokenizer: Tokenizer, problems: Sequence[Problem]) -> dict[str, list[int]]:
+    """Problem's id → ids of its prompt."""
+    asked = encode_prompts(tokenizer, [prompt_text(problem.question) for problem in problems])
+    return dict(zip((problem.id for problem in problems), asked, strict=True))
 
 
 def completion_examples(

@@ -10,13 +10,12 @@ import datasets
 import jax
 import numpy as np
 
-from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config, publish
 from qdcjax.experiments.policies import find_policy, load_policy, load_reranker, mark_source
+from qdcjax.experiments.solutions import as_solutions, solution_table
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.reasoning.answers import extract_vote
-from qdcjax.reasoning.reward_models import Solution, answer_values, score
-from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
+from qdcjax.reasoning.reward_models import answer_values, score
 from qdcjax.reasoning.voting import majority_at_k, pass_at_k, rerank_at_k
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section
@@ -124,12 +123,9 @@ def solve(
     settings = from_config.sampling(config["evaluation"], "evaluation", **changes)
     name = "-".join(filter(None, ["greedy" if greedy else "samples", split, name]))
     key = jax.random.fold_in(jax.random.key(config["seed"]), 1)
-    table = workdir.table(
-        name,
-        ["seed", "task", "evaluation"],
-        after,
-        lambda: parts_of_problems(policy, problems, settings),
-        lambda part: sample_solutions(policy, task, *part, key, name, OF_TOKENS),
+    fields = ["seed", "task", "evaluation"]
+    table = solution_table(
+        workdir, name, fields, after, policy, task, problems, settings, key, OF_TOKENS
     )
     if is_writer():
         write_samples(workdir.path / "samples" / f"{name}.jsonl", problems, table)
@@ -149,19 +145,6 @@ def write_samples(file: Path, problems: Sequence[Problem], table: datasets.Datas
     ]
     file.parent.mkdir(exist_ok=True)
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-
-
-def as_solutions(
-    policy: StoredModel, problems: Sequence[Problem], table: datasets.Dataset
-) -> list[Solution]:
-    """The rows of a table of solutions as a reward model sees them, without labels."""
-    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
-    prompts = dict(zip((problem.id for problem in problems), asked, strict=True))
-    columns = (table[name] for name in ("problem_id", "tokens", "ends", "correct"))
-    return [
-        Solution(prompts[problem], tokens, ends, correct)
-        for problem, tokens, ends, correct in zip(*columns, strict=True)
-    ]
 
 
 def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[str, Interval]:

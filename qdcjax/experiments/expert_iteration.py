@@ -13,8 +13,6 @@ import datasets
 import jax
 import numpy as np
 
-from qdcjax.data.batches import Example
-from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import (
     evaluate,
     expert_iteration_report,
@@ -24,9 +22,9 @@ from qdcjax.experiments import (
     sft,
 )
 from qdcjax.experiments.policies import load_policy
+from qdcjax.experiments.solutions import solution_examples, solution_table
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.measures.predictions import judge
-from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.rl.selection import ExpertIteration, distinct_right, select
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel, load_model
@@ -85,13 +83,9 @@ def sample_rollouts(
     """Table `rollouts-<round>`: K solutions of every training question by the last policy."""
     settings = from_config.sampling(config["rollouts"], "rollouts")
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config["seed"]), 5), number)
-    name = f"rollouts-{number}"
-    return workdir.table(
-        name,
-        ["seed", "task", "rollouts"],
-        [after],
-        lambda: parts_of_problems(policy, problems, settings),
-        lambda part: sample_solutions(policy, task, *part, key, name, ["sampled"]),
+    name, fields = f"rollouts-{number}", ["seed", "task", "rollouts"]
+    return solution_table(
+        workdir, name, fields, [after], policy, task, problems, settings, key, ["sampled"]
     )
 
 
@@ -133,22 +127,6 @@ def learn(
     tables = [f"rollouts-{number + 1}" for number in range(len(rollouts))]
     fields = ["policy", "expert_iteration", "finetune"]
     return load_model(workdir.stage(name, fields, [last, *tables], make), mesh)
-
-
-def solution_examples(
-    policy: StoredModel, problems: Sequence[Problem], table: datasets.Dataset
-) -> list[Example]:
-    """Sampled solutions to learn by heart: token in, token out; forced tokens carry no loss."""
-    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
-    prompts = dict(zip((problem.id for problem in problems), asked, strict=True))
-    columns = (table[name] for name in ("problem_id", "tokens", "sampled"))
-    return [
-        {
-            "tokens": np.asarray([*prompts[problem], *tokens], np.int32),
-            "mask": np.asarray([*np.zeros(len(prompts[problem])), *sampled], np.float32),
-        }
-        for problem, tokens, sampled in zip(*columns, strict=True)
-    ]
 
 
 def learned_from(

@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 
 from qdcjax.experiments import evaluate, from_config
+from qdcjax.experiments.solutions import as_solutions
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.reporting.page import HeadlineRow
 from qdcjax.rl.log_probs import completion_log_probs
@@ -71,7 +72,7 @@ def from_start(
         sampled = solutions(workdir, split, policy)["samples"]
 
         def make(_, problems=problems, sampled=sampled) -> dict[str, list]:
-            rows = evaluate.as_solutions(start, problems, sampled)
+            rows = as_solutions(start, problems, sampled)
             prompts, tokens = ([getattr(row, of) for row in rows] for of in ("prompt", "tokens"))
             reference = completion_log_probs(start, prompts, tokens, temperature)
             return {"log_probs": reference}

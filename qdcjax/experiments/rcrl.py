@@ -15,9 +15,9 @@ import jax
 from qdcjax.data.batches import Example
 from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft, sorm
 from qdcjax.experiments.policies import load_policy, load_reranker
+from qdcjax.experiments.solutions import as_solutions, solution_table
 from qdcjax.measures.predictions import judge
 from qdcjax.reasoning.reward_models import orm_examples, score, train_reward_model
-from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.reporting.page import Report
 from qdcjax.rl.conditioning import BAD, GOOD, line_labels, marked_example
 from qdcjax.tasks.problem import Problem, Task
@@ -38,7 +38,18 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 
     start, source, stage = sft.starting_point(config, workdir, mesh)
     found = {START: evaluate.evaluate_policy(config, workdir, start, [stage], name=START)}
-    rollouts = sample_rollouts(config, workdir, start, task, problems, stage)
+    rollouts = solution_table(
+        workdir,
+        "rollouts",
+        ["seed", "task", "rollouts"],
+        [stage],
+        start,
+        task,
+        problems,
+        from_config.sampling(section, "rollouts"),
+        jax.random.fold_in(jax.random.key(config["seed"]), 7),
+        ["sampled"],
+    )
     values = line_values(config, workdir, start, task, problems, rollouts, stage)
     policy = learn(config, workdir, source, problems, rollouts, values)
     for name, marker in {LEARNED: GOOD, BAD_ONE: BAD}.items():
@@ -74,26 +85,6 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     return publish.publish(workdir, report, publish.flat(results), verdicts)
 
 
-def sample_rollouts(
-    config: Mapping[str, Any],
-    workdir: Workdir,
-    start: StoredModel,
-    task: Task,
-    problems: Sequence[Problem],
-    after: str,
-) -> datasets.Dataset:
-    """Table `rollouts`: K solutions of every training question."""
-    settings = from_config.sampling(config["rollouts"], "rollouts")
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 7)
-    return workdir.table(
-        "rollouts",
-        ["seed", "task", "rollouts"],
-        [after],
-        lambda: parts_of_problems(start, problems, settings),
-        lambda part: sample_solutions(start, task, *part, key, "rollouts", ["sampled"]),
-    )
-
-
 def line_values(
     config: Mapping[str, Any],
     workdir: Workdir,
@@ -112,7 +103,7 @@ def line_values(
         orm = load_reranker(config, start, mesh)
 
     def make(_) -> dict[str, list]:
-        solutions = evaluate.as_solutions(start, problems, rollouts)
+        solutions = as_solutions(start, problems, rollouts)
         return {"values": score(orm, solutions)}
 
     after = ["rollouts", "orm"] if made_here else ["rollouts"]
@@ -131,7 +122,7 @@ def train_orm(
     def make(folder: Path) -> None:
         trained = train_reward_model(
             start,
-            orm_examples(evaluate.as_solutions(start, problems, drafts)),
+            orm_examples(as_solutions(start, problems, drafts)),
             from_config.training(config["reward"], "reward", mesh),
             seed=config["seed"],
             mesh=mesh,
@@ -180,7 +171,7 @@ def labelled_examples(
     threshold: float,
 ) -> list[Example]:
     """All rollouts with their lines labelled."""
-    solutions = evaluate.as_solutions(policy, problems, rollouts)
+    solutions = as_solutions(policy, problems, rollouts)
     examples = []
     for row, sampled, of_token in zip(
         solutions, rollouts["sampled"], values["values"], strict=True

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example
 from qdcjax.experiments import evaluate, from_config, publish, sft, sorm_report
+from qdcjax.experiments.solutions import as_solutions, solution_table
 from qdcjax.experiments.sorm_findings import Findings, find
 from qdcjax.reasoning.labels import propagate, step_successes
 from qdcjax.reasoning.reward_models import (
@@ -24,13 +25,7 @@ from qdcjax.reasoning.reward_models import (
     sorm_examples,
     train_reward_model,
 )
-from qdcjax.reasoning.rollouts import (
-    parts_of_prefixes,
-    parts_of_problems,
-    prefixes_of,
-    sample_solutions,
-    verify,
-)
+from qdcjax.reasoning.rollouts import parts_of_prefixes, prefixes_of, verify
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.store import StoredModel, load_model, save_model
@@ -94,12 +89,8 @@ def sample_drafts(
     """Table `drafts`: the student's solutions of the questions that reward models learn from."""
     settings = from_config.sampling(config["drafts"], "drafts")
     key = jax.random.fold_in(jax.random.key(config["seed"]), 2)
-    return workdir.table(
-        "drafts",
-        ["drafts"],
-        [after],
-        lambda: parts_of_problems(student, problems, settings),
-        lambda part: sample_solutions(student, task, *part, key, "sample drafts"),
+    return solution_table(
+        workdir, "drafts", ["drafts"], [after], student, task, problems, settings, key
     )
 
 
@@ -155,7 +146,7 @@ def labelled_solutions(
         (problem, tuple(prefix)): np.logical_and(correct, consistent).tolist()
         for problem, prefix, correct, consistent in zip(*columns, strict=True)
     }
-    plain = evaluate.as_solutions(student, problems, drafts)
+    plain = as_solutions(student, problems, drafts)
     solutions = []
     for solution, problem, steps in zip(plain, drafts["problem_id"], drafts["steps"], strict=True):
         rest = [student.tokenizer.decode(solution.tokens[end + 1 :]) for end in solution.ends]
@@ -210,7 +201,7 @@ def score_samples(
     samples: datasets.Dataset,
 ) -> dict[str, list[np.ndarray]]:
     """Table `scores`: model → its values at every token of each sampled solution."""
-    solutions = evaluate.as_solutions(student, questions, samples)
+    solutions = as_solutions(student, questions, samples)
 
     def make(name: str) -> dict[str, list]:
         values = [value.tolist() for value in score(models[name], solutions)]
