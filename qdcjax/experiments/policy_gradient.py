@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qdcjax.data.batches import bucket_lengths, epochs_of_batches
-from qdcjax.data.examples import encode_prompts, prompt_text
+from qdcjax.data.batches import Example, bucket_lengths, epochs_of_batches
+from qdcjax.data.examples import question_prompts
 from qdcjax.decoding import shared_shapes
 from qdcjax.experiments import (
     evaluate,
@@ -28,6 +28,7 @@ from qdcjax.experiments import (
     sft,
 )
 from qdcjax.experiments.policies import load_reranker
+from qdcjax.experiments.policy_gradient_report import LEARN, LEARNED, ROLLOUTS
 from qdcjax.measures.predictions import judge
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.reward_models import reward_model
@@ -47,8 +48,7 @@ from qdcjax.training.sharding import parts_of
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir, write_part
 
-START, LEARNED = "start", "learned"
-ROLLOUTS = f"{LEARNED}/rollouts"  # of the log: a record an iteration
+START = "start"
 CRITIC = 2**31  # folded into the key for the critic's head; iterations have smaller numbers
 SCORED = 128  # completions that reference and critic read at a time
 FIELDS = ("seed", "task", "policy", "reward_model", "policy_gradient", "rollouts", "learn")
@@ -95,6 +95,12 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
             f"policy_gradient.reward={settings.reward} needs the run of a reward model and of the "
             "policy whose rollouts it learned from: checkpoint=runs/sorm-default and "
             "reward_model=orm-0"
+        )
+    if settings.algorithm == "ppo" and "critic" not in config:
+        raise ValueError("policy_gradient.algorithm=ppo needs a critic: begin with configs/ppo.py")
+    if rank := config["policy"]["lora"]["rank"]:
+        raise ValueError(
+            f"policy.lora.rank={rank}: a policy gradient trains all parameters; set it to 0"
         )
     if settings.reward == "task" and not hasattr(task, "reward"):
         raise ValueError(f"policy_gradient.reward=task: {config['task']['name']} has no reward")
@@ -145,13 +151,17 @@ class Learning:
         self._start, self._folder = start, folder
         self._mesh = from_config.mesh(config["mesh"])
         self.settings = from_config.algorithm(config, "policy_gradient")
-        asked = encode_prompts(start.tokenizer, [prompt_text(p.question) for p in problems])
         self._problems = {problem.id: problem for problem in problems}
-        self._prompts = dict(zip(self._problems, asked, strict=True))
+        self._prompts = question_prompts(start.tokenizer, problems)
         sampling = from_config.sampling(config["rollouts"], "rollouts")
-        self._sampling = shared_shapes(sampling, [len(tokens) for tokens in asked])
-        longest = max(map(len, asked)) + sampling.max_new_tokens
+        lengths = [len(tokens) for tokens in self._prompts.values()]
+        self._sampling = shared_shapes(sampling, lengths)
+        longest = max(lengths) + sampling.max_new_tokens
         self._widths = bucket_lengths([longest // 2, longest * 3 // 4, longest], 3)
+        self._settings = {
+            f"{LEARNED}/{section}": from_config.online_training(config, section, self._mesh)
+            for section in filter(config.__contains__, from_config.ONLINE)
+        }
         self._key = jax.random.fold_in(jax.random.key(config["seed"]), 6)
         self._kl = self.settings.kl
         self._watch = Stopwatch()
@@ -166,11 +176,11 @@ class Learning:
         with contextlib.ExitStack() as stack:
             stop = stack.enter_context(StopFlag())
             loss = PolicyLoss(s.clip_low, s.clip_high, kl_of_loss, temperature)
-            policy = self._training("learn", self._start, loss, stop)
+            policy = self._training(LEARN, self._start, loss, stop)
             self.policy, self.critic = stack.enter_context(policy), None
             if s.algorithm == "ppo":
                 fresh = reward_model(self._start, jax.random.fold_in(self._key, CRITIC))
-                critic = self._training("critic", fresh, ValueLoss(s.value_clip), stop)
+                critic = self._training(f"{LEARNED}/critic", fresh, ValueLoss(s.value_clip), stop)
                 self.critic = stack.enter_context(critic)
             self._log, self._logged = None, set()
             if is_writer():
@@ -180,16 +190,16 @@ class Learning:
                 self._logged = {record["step"] for record in records}
             yield self
 
-    def _training(self, section: str, model: StoredModel, loss, stop: StopFlag) -> Training:
+    def _training(self, name: str, model: StoredModel, loss, stop: StopFlag) -> Training:
         return open_training(
             model.model,
             jax.tree.map(jnp.copy, model.params),
             loss,
-            from_config.online_training(self._config, section, self._mesh),
+            self._settings[name],
             seed=self._config["seed"],
             mesh=self._mesh,
             workdir=self._workdir.path,
-            name=f"{LEARNED}/{section}",
+            name=name,
             stop=stop,
         )
 
@@ -202,12 +212,12 @@ class Learning:
         wait_for_all(f"rollouts {number} are stored")
         table = datasets.load_from_disk(str(part))[:]
         K, T = self._sampling.samples, self._sampling.max_new_tokens
-        found = figures(table, K) | {"kl_coefficient": self._kl}
+        found = figures(table, K, T) | {"kl_coefficient": self._kl}
         of_policy, of_critic, more = experience(table, self._prompts, self.settings, K, T, self._kl)
         with self._watch.timed("learning"):
-            self._learn("learn", self.policy, of_policy, number)
+            self._learn(self.policy, of_policy, number)
             if self.critic is not None:
-                self._learn("critic", self.critic, of_critic, number)
+                self._learn(self.critic, of_critic, number)
                 found |= more
         if self._log is not None and number + 1 not in self._logged:
             self._log.write(number + 1, found | self._watch.read())
@@ -220,10 +230,10 @@ class Learning:
                 self.settings.kl_horizon,
             )
 
-    def _learn(self, section: str, training: Training, examples: list, number: int) -> None:
+    def _learn(self, training: Training, examples: list[Example], number: int) -> None:
         """The steps of an iteration that a training has not behind it yet."""
-        settings = from_config.online_training(self._config, section, self._mesh)
-        each = settings.log_every
+        settings = self._settings[training.name]
+        each = settings.steps // self.settings.iterations
         batches = epochs_of_batches(
             examples,
             settings.batch_size,

@@ -12,6 +12,9 @@ from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.reporting.page import Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
+LEARNED = "learned"  # the stage
+LEARN, ROLLOUTS = f"{LEARNED}/learn", f"{LEARNED}/rollouts"  # in the log: steps, iterations
+
 # Metric of an iteration's rollouts → axis label.
 WATCHED = {
     "accuracy": "right rollouts",
@@ -49,7 +52,7 @@ def report(
 
 def watched_section(workdir: Workdir) -> Section:
     """Figures of each iteration's rollouts."""
-    records = read_metrics(workdir.path / METRICS_FILE, "learned/rollouts")
+    records = read_metrics(workdir.path / METRICS_FILE, ROLLOUTS)
     panels = {
         label: {
             "rollouts": figures.Series(
@@ -70,7 +73,7 @@ def watched_section(workdir: Workdir) -> Section:
 
 def updates_section(workdir: Workdir) -> Section:
     """Means over the steps of each iteration."""
-    records = read_metrics(workdir.path / METRICS_FILE, "learned/learn")
+    records = read_metrics(workdir.path / METRICS_FILE, LEARN)
     panels = {
         label: {"policy": figures.Series([r["step"] for r in records], [r[name] for r in records])}
         for name, label in UPDATES.items()
@@ -83,7 +86,7 @@ def updates_section(workdir: Workdir) -> Section:
 
 def times_section(workdir: Workdir) -> Section:
     """Where the time went."""
-    records = read_metrics(workdir.path / METRICS_FILE, "learned/rollouts")
+    records = read_metrics(workdir.path / METRICS_FILE, ROLLOUTS)
     rows = [
         [name, sum(record.get(f"{name}_seconds", 0.0) for record in records)] for name in SECONDS
     ]

@@ -15,18 +15,25 @@ import numpy as np
 from qdcjax.data.batches import Example
 from qdcjax.rl.advantages import dead_groups, on_last_action
 from qdcjax.rl.losses import explained_variance, k1
-from qdcjax.rl.policy_gradient import PolicyGradient, advantages_and_returns
+from qdcjax.rl.policy_gradient import (
+    PolicyGradient,
+    advantages_and_returns,
+    token_weights,
+)
 
 OF_TOKENS = ("sampled", "log_probs", "rewards", "reference", "values")
 
 
-def figures(table: Mapping[str, Sequence], samples: int) -> dict[str, float]:
+def figures(table: Mapping[str, Sequence], samples: int, longest: int) -> dict[str, float]:
     """What to watch: reward, accuracy, distance, entropy, length, cut ends, dead groups.
 
     `kl` is the mean over completions of Σ_t log π − log π_start, `entropy` of −log π over tokens,
     and `dead_groups` the share of questions whose samples all have one reward.
+
+    Args:
+      table, samples, longest: as for `experience`.
     """
-    padded = _padded(table, max(map(len, table["tokens"])))
+    padded = _padded(table, longest)
     mask = padded["sampled"]
     totals = padded["rewards"].sum(axis=1)
     divergence = k1(padded["log_probs"], padded["reference"]) * mask
@@ -76,11 +83,8 @@ def experience(
         kl,
     )
     variance = explained_variance(padded["values"], returns, mask)
-    weights = mask
-    if settings.normalise == "sequences":
-        weights = mask / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
     of_token = {
-        "mask": weights,
+        "mask": token_weights(settings, mask),
         "advantages": advantages,
         "old_log_probs": padded["log_probs"],
         "reference": padded["reference"],

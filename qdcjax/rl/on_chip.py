@@ -8,7 +8,6 @@ N questions of P tokens at most; an iteration samples Q of them K times, T token
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
 from qdcjax.decoding.engine import sample_keys
 from qdcjax.models.transformer import Transformer
+from qdcjax.reasoning.reward_models import reward_model
 from qdcjax.reasoning.steps import separator_tokens
 from qdcjax.rl.advantages import dead_groups, on_last_action
 from qdcjax.rl.losses import explained_variance, k1
@@ -30,12 +30,14 @@ from qdcjax.rl.policy_gradient import (
     PolicyLoss,
     ValueLoss,
     advantages_and_returns,
+    token_weights,
     values_before,
 )
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.losses import token_log_probs
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
-from qdcjax.training.step import init_state, make_update
+from qdcjax.training.step import TrainState, init_state, make_update
+from qdcjax.training.store import StoredModel
 
 
 @flax.struct.dataclass
@@ -149,20 +151,21 @@ def make_train(
                          "answers are right or wrong")  # fmt: skip
     batches = Q * K // batch_size
     steps = settings.iterations * settings.epochs * batches
-    critic = Transformer(dataclasses.replace(model.config, output="scalar"))
+    by_critic = settings.algorithm == "ppo"
+    start = StoredModel(model, params, None)
+    critic = reward_model(start, jax.random.key(0)) if by_critic else None
     optimizer = dataclasses.replace(optimizer, learning_rate=1.0)
 
-    def updates(hyper: Hyperparameters):
-        """The optimiser with the member's rate, and the updates of policy and critic."""
+    def learners(hyper: Hyperparameters) -> dict[str, tuple[TrainState, Callable]]:
+        """State before the first step and update, of the policy and of its critic."""
         scaled = optax.chain(make_optimizer(optimizer, steps), optax.scale(hyper.learning_rate))
         kl = hyper.kl if settings.kl_in == "loss" else 0.0
-        of_policy = PolicyLoss(settings.clip_low, settings.clip_high, kl, decoding.temperature)
-        of_critic = ValueLoss(settings.value_clip)
-        return (
-            scaled,
-            make_update(of_policy(model), scaled),
-            make_update(of_critic(critic), scaled),
-        )
+        loss = PolicyLoss(settings.clip_low, settings.clip_high, kl, decoding.temperature)
+        found = {"policy": (init_state(params, scaled), make_update(loss(model), scaled))}
+        if by_critic:
+            loss = ValueLoss(settings.value_clip)(critic.model)
+            found["critic"] = init_state(critic.params, scaled), make_update(loss, scaled)
+        return found
 
     def sampled(policy, key, number):
         """Rollouts of an iteration: rows of the questions, and what was generated."""
@@ -175,82 +178,76 @@ def make_train(
         begun = generate.start(model, policy, prompts, lengths, keys, decoding)
         return rows, generate.run(model, policy, begun, keys, decoding, T, early_exit=False)
 
+    def experience(states, hyper: Hyperparameters, key, number):
+        """All rollouts of an iteration as one batch, and what to watch."""
+        rows, made = sampled(states["policy"].params, key, number)
+        right = is_right(questions, rows, made.tokens, made.lengths).astype(jnp.float32)
+        tokens, lengths, old, mask = (
+            x.reshape(Q * K, *x.shape[2:])
+            for x in (made.tokens, made.lengths, made.log_probs, made.sampled.astype(jnp.float32))
+        )
+        prompts = jnp.repeat(questions.prompts[rows], K, axis=0)
+        begin = jnp.repeat(questions.lengths[rows], K)
+        whole = _join(prompts, begin, tokens)
+        reference = token_log_probs(model, params, whole, decoding.temperature)
+        reference = _cut(jnp.pad(reference, ((0, 0), (1, 0))), begin, T)
+        values = jnp.zeros_like(mask)
+        if by_critic:
+            values = values_before(critic.model, states["critic"].params, whole)
+            values = _cut(values, begin, T) * mask
+        last = jnp.take_along_axis(tokens, jnp.maximum(lengths - 1, 0)[:, None], axis=1)[:, 0]
+        ended = jnp.isin(last, jnp.asarray(decoding.stop_tokens, jnp.int32))
+        if settings.truncated == "masked":
+            mask = mask * ended[:, None]
+        advantages, returns = advantages_and_returns(
+            settings, K, on_last_action(right.reshape(-1), mask), mask, old, reference, values,
+            hyper.kl,
+        )  # fmt: skip
+        of_token = {
+            "mask": mask,
+            "weighted": token_weights(settings, mask),
+            "advantages": advantages,
+            "old_log_probs": old,
+            "reference": reference,
+            "old_values": values,
+            "returns": returns,
+        }
+        watched = {
+            "accuracy": right.mean(),
+            "kl": (k1(old, reference) * mask).sum(axis=1).mean(),
+            "entropy": -(old * mask).sum() / jnp.maximum(mask.sum(), 1),
+            "tokens": lengths.mean(),
+            "truncated": 1 - ended.mean(),
+            "dead_groups": dead_groups(right).mean(),
+            "explained_variance": explained_variance(values, returns, mask),
+        }
+        placed = {name: _place(x, begin, P) for name, x in of_token.items()}
+        return {"tokens": whole, **placed}, watched
+
     def train(key, hyper: Hyperparameters):
-        scaled, update_policy, update_critic = updates(hyper)
-        fresh = _critic_params(critic, params)
-        states = init_state(params, scaled), init_state(fresh, scaled)
+        found = learners(hyper)
+        updates = {name: update for name, (_, update) in found.items()}
 
         def iteration(states, number):
-            policy, values = states
-            rows, made = sampled(policy.params, key, number)
-            asked = jnp.repeat(rows, K)
-            flat = lambda x: x.reshape(Q * K, *x.shape[2:])  # noqa: E731
-            tokens, lengths = flat(made.tokens), flat(made.lengths)
-            mask = flat(made.sampled).astype(jnp.float32)
-            right = is_right(questions, rows, made.tokens, made.lengths).astype(jnp.float32)
-            whole = _join(questions.prompts[asked], questions.lengths[asked], tokens)
-            cut = functools.partial(_cut, lengths=questions.lengths[asked], T=T)
-            scored = functools.partial(jnp.pad, pad_width=((0, 0), (1, 0)))
-            reference = cut(scored(token_log_probs(model, params, whole, decoding.temperature)))
-            old_values = jnp.zeros_like(mask)
-            if settings.algorithm == "ppo":
-                old_values = cut(values_before(critic, values.params, whole)) * mask
-            ended = jnp.isin(
-                jnp.take_along_axis(tokens, jnp.maximum(lengths - 1, 0)[:, None], axis=1)[:, 0],
-                jnp.asarray(decoding.stop_tokens, jnp.int32),
-            )
-            if settings.truncated == "masked":
-                mask = mask * ended[:, None]
-            old = flat(made.log_probs)
-            rewards = on_last_action(right.reshape(-1), mask)
-            advantages, returns = advantages_and_returns(
-                settings, K, rewards, mask, old, reference, old_values, hyper.kl
-            )
-            weights = mask
-            if settings.normalise == "sequences":
-                weights = mask / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
-            place = functools.partial(_place, lengths=questions.lengths[asked], P=P)
-            data = {"tokens": whole} | {
-                name: place(x)
-                for name, x in {
-                    "weighted": weights,
-                    "mask": mask,
-                    "advantages": advantages,
-                    "old_log_probs": old,
-                    "reference": reference,
-                    "old_values": old_values,
-                    "returns": returns,
-                }.items()
-            }
-            shuffles = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), number),
-                                        settings.epochs)  # fmt: skip
+            data, watched = experience(states, hyper, key, number)
+            shuffle_key = jax.random.fold_in(jax.random.fold_in(key, 1), number)
+            shuffles = jax.random.split(shuffle_key, settings.epochs)
             order = jax.vmap(lambda k: jax.random.permutation(k, Q * K))(shuffles)
 
             def step(states, members):
-                policy, values = states
                 batch = jax.tree.map(lambda x: x[members], data)
-                policy, found = update_policy(policy, batch | {"mask": batch["weighted"]}, key)
-                if settings.algorithm == "ppo":
-                    values, _ = update_critic(values, batch, key)
-                return (policy, values), {name: found[name] for name in WATCHED_UPDATES}
+                of = {"policy": batch | {"mask": batch["weighted"]}, "critic": batch}
+                made = {name: updates[name](states[name], of[name], key) for name in updates}
+                metrics = {name: made["policy"][1][name] for name in WATCHED_UPDATES}
+                return {name: state for name, (state, _) in made.items()}, metrics
 
-            states, of_steps = jax.lax.scan(
-                step, states, order.reshape(settings.epochs * batches, batch_size)
-            )
-            divergence = (k1(old, reference) * mask).sum(axis=1).mean()
-            found = {
-                "accuracy": right.mean(),
-                "kl": divergence,
-                "entropy": -(old * mask).sum() / jnp.maximum(mask.sum(), 1),
-                "tokens": lengths.mean(),
-                "truncated": 1 - ended.mean(),
-                "dead_groups": dead_groups(right).mean(),
-                "explained_variance": explained_variance(old_values, returns, mask),
-            }
-            return states, found | jax.tree.map(jnp.mean, of_steps)
+            order = order.reshape(settings.epochs * batches, batch_size)
+            states, of_steps = jax.lax.scan(step, states, order)
+            return states, watched | jax.tree.map(jnp.mean, of_steps)
 
-        (policy, _), history = jax.lax.scan(iteration, states, jnp.arange(settings.iterations))
-        return policy.params, history
+        states = {name: state for name, (state, _) in found.items()}
+        states, history = jax.lax.scan(iteration, states, jnp.arange(settings.iterations))
+        return states["policy"].params, history
 
     return train
 
@@ -273,12 +270,6 @@ def train_members(train: Callable, at_once: int) -> Callable:
 
 
 WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "finite")
-
-
-def _critic_params(critic: Transformer, params):
-    """The policy's trunk and a head of zeros."""
-    head = {"kernel": jnp.zeros((critic.config.width, 1)), "bias": jnp.zeros(1)}
-    return {**{name: x for name, x in params.items() if name != "head"}, "score": head}
 
 
 def _join(prompts, lengths, tokens):

@@ -124,6 +124,13 @@ def advantages_and_returns(
     return scores.reshape(-1, 1) * mask, jnp.zeros_like(mask)
 
 
+def token_weights(settings: PolicyGradient, mask: Float[Array, "N T"]) -> Float[Array, "N T"]:
+    """How much each action counts in the policy's loss, up to a factor: `normalise`."""
+    if settings.normalise == "tokens":
+        return mask
+    return mask / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class PolicyLoss:
     """Makes the policy's loss: Σ w_t (clipped loss of token t + beta k3_t).

@@ -48,7 +48,7 @@ NO_VALUES = {"values": [[0.0] * len(tokens) for tokens in TABLE["tokens"]]}
 
 
 def test_figures_by_hand():
-    found = figures(TABLE, 2)
+    found = figures(TABLE, 2, LONGEST)
     assert found == {
         "reward": pytest.approx(1.25 / 4),
         "accuracy": 0.25,
@@ -63,14 +63,14 @@ def test_figures_by_hand():
 
 def test_a_forced_token_is_in_no_figure():
     forced = [[-1, -0.5, -2], [-1, -50, -0.25, -1], [-2, -2], [-3]]
-    assert figures(TABLE | {"log_probs": forced}, 2) == figures(TABLE, 2)
+    assert figures(TABLE | {"log_probs": forced}, 2, LONGEST) == figures(TABLE, 2, LONGEST)
 
 
 def test_a_group_is_dead_by_its_rewards_wherever_they_lie():
     rewards = [[0.25, 0, 0.25], [0, 0, 0.5, 0], [0, 1], [0]]
-    assert figures(TABLE | {"rewards": rewards}, 2)["dead_groups"] == 0.5
-    assert figures(TABLE | {"rewards": rewards}, 4)["dead_groups"] == 0
-    assert figures(TABLE, 1)["dead_groups"] == 1
+    assert figures(TABLE | {"rewards": rewards}, 2, LONGEST)["dead_groups"] == 0.5
+    assert figures(TABLE | {"rewards": rewards}, 4, LONGEST)["dead_groups"] == 0
+    assert figures(TABLE, 1, LONGEST)["dead_groups"] == 1
 
 
 def test_an_example_is_the_ids_that_were_sampled_after_their_prompt():
@@ -196,7 +196,8 @@ def test_without_a_critic_no_values_are_asked_for(algorithm):
     policy, _, found = experience(without, PROMPTS, settings(algorithm), 2, LONGEST, 0.0)
     whole, _, _ = learned(settings(algorithm))
     assert column(policy, "advantages") == column(whole, "advantages")
-    assert found == {"explained_variance": 0} and figures(without, 2) == figures(TABLE, 2)
+    assert found == {"explained_variance": 0}
+    assert figures(without, 2, LONGEST) == figures(TABLE, 2, LONGEST)
 
 
 def test_the_room_s_size_changes_nothing():
