@@ -1,6 +1,8 @@
 """PPO: a policy learns from sampled solutions, a critic, and the divergence from its start.
 
-python -m qdcjax.main --config=configs/ppo.py
+    python -m qdcjax.main --config=configs/ppo.py
+
+Its gain at the defaults is not measured; with RLOO none was found on word problems (RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -1,6 +1,8 @@
 """RLOO: a policy learns from sampled solutions, each held against the others of its question.
 
-python -m qdcjax.main --config=configs/rloo.py
+    python -m qdcjax.main --config=configs/rloo.py
+
+No gain was found on word problems yet (RESULTS.md).
 """
 
 from ml_collections import ConfigDict

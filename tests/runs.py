@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,6 +111,17 @@ def _as_program(argv: list[str], stdout: Path, stderr: Path) -> None:
     sys.path.insert(0, str(ROOT))
     sys.argv = argv
     app.run(main.main, argv=argv, flags_parser=main.parse_flags)
+
+
+def the_error(done: subprocess.CompletedProcess) -> str:
+    """The one line of error, the last of all; nothing else is said of it."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr, done.stderr[-4000:]
+    assert [line.startswith("error: ") for line in lines].count(True) == 1, lines[-5:]
+    assert lines[-1].startswith("error: "), lines[-5:]
+    assert len(lines[-1]) < 600
+    return lines[-1]
 
 
 def strike(

@@ -8,8 +8,6 @@ import contextlib
 import functools
 import json
 import os
-import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -280,6 +278,14 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
         fresh("--config.policy_gradient.reward=orm_dense", config=PPO),
         ("reward=orm_dense", "reward_model=orm-0"),
     ),
+    "a critic's algorithm without one": (
+        fresh("--config.policy_gradient.algorithm=ppo", config="configs/rloo.py:smoke"),
+        ("algorithm=ppo", "configs/ppo.py"),
+    ),
+    "an adapter alone": (
+        fresh("--config.policy.lora.rank=2", config=PPO),
+        ("policy.lora.rank=2", "set it to 0"),
+    ),
     "unknown start of a round": (
         fresh("--config.expert_iteration.init_from=first", config=EXPERT),
         ("init_from='first'", "start or last"),
@@ -378,21 +384,10 @@ def outcomes() -> dict[str, tuple[subprocess.CompletedProcess, Path, dict[str, s
         return dict(zip(CASES, pool.map(run, CASES), strict=True))
 
 
-def the_error(done: subprocess.CompletedProcess) -> str:
-    """The one line of error, the last of all; nothing else is said of it."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in done.stderr.splitlines()]
-    assert done.returncode == 1, done.stderr[-2000:]
-    assert "Traceback" not in done.stderr, done.stderr[-4000:]
-    assert [line.startswith("error: ") for line in lines].count(True) == 1, lines[-5:]
-    assert lines[-1].startswith("error: "), lines[-5:]
-    assert len(lines[-1]) < 600
-    return lines[-1]
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_one_line_of_error_and_nothing_overwritten(name):
     done, folder, before = outcomes()[name]
-    line = the_error(done)
+    line = runs.the_error(done)
     for word in CASES[name][1]:
         assert word in line, line
     after = contents(folder)
@@ -419,31 +414,3 @@ def test_a_bad_command_line_or_config_makes_no_workdir(name):
 def test_the_traceback_is_kept_beside_the_run():
     _, folder, _ = outcomes()["table is cut"]
     assert "Traceback" in (folder / "run" / "error.log").read_text()
-
-
-# A disk without room.
-
-SAVES_SOON = ("--config.sft.checkpoint_every=5",)
-
-
-@pytest.mark.parametrize("kilobytes", [8, 16, 300])
-def test_a_full_disk(tmp_path, kilobytes):
-    """A file system of its own fills up: at the first files, the logs, the first checkpoint."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(tmp_path)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small file system can only be mounted by root")
-    try:
-        done = runs.run(SFT, tmp_path / "run", *SAVES_SOON, check=False)
-        line = the_error(done)
-        assert str(tmp_path) in line
-        assert "No space left" in line or "ENOSPC" in line or "RESOURCE_EXHAUSTED" in line
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # the child only sets the limit
-def test_a_limit_on_the_size_of_files(tmp_path):
-    """As full as a disk, for one who is not root: no file may grow beyond 30 kB."""
-    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))
-    done = runs.run(SFT, tmp_path / "run", *SAVES_SOON, check=False, preexec_fn=limit)
-    assert str(tmp_path) in the_error(done)

@@ -87,11 +87,12 @@ def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettin
 
 def online_training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
     """The training settings in a section of `ONLINE`; a record of the log is an iteration."""
-    learning = algorithm(config, "policy_gradient")
-    rollouts, size = (
-        learning.questions * config["rollouts"]["samples"],
-        config[section]["batch_size"],
-    )
+    fields = config[section]
+    for name in ("steps", "buckets", "pack", "log_every", "evaluate_every"):
+        if name in fields:
+            raise ValueError(f"{section}.{name} is no field of this section: rollouts decide it")
+    learning, size = algorithm(config, "policy_gradient"), fields["batch_size"]
+    rollouts = learning.questions * config["rollouts"]["samples"]
     if size < 1 or rollouts % size:
         raise ValueError(
             f"{section}.batch_size={size} must divide the {rollouts:,} rollouts of an iteration "
@@ -99,7 +100,7 @@ def online_training(config: Mapping[str, Any], section: str, mesh: Mesh) -> Trai
         )
     each = learning.epochs * rollouts // size
     steps = {"steps": learning.iterations * each, "log_every": each}
-    return training({**config[section], **steps}, section, mesh)
+    return training({**fields, **steps}, section, mesh)
 
 
 def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> SamplingSettings:

@@ -1,7 +1,7 @@
 """Shortest paths from sampled walks: a graph of 21 nodes, small enough to learn from scratch.
 
 The field's public trainers check themselves on it (a policy that imitates random walks has to find
-shortest paths by reward alone; Chen et al. 2021, arXiv 2106.01345, section 3). A question names a
+shortest paths by reward alone; Chen et al. 2021, arXiv 2106.01345, figure 2). A question names a
 node, a solution is a walk from it to the goal, `b f a`, and its optimality is
 
     length of the shortest path / length of the walk,
@@ -11,14 +11,13 @@ node, a solution is a walk from it to the goal, `b f a`, and its optimality is
 
 import dataclasses
 import functools
+import itertools
 import random
 import string
 from collections import deque
 from collections.abc import Sequence
 
 from qdcjax.tasks.problem import Problem
-
-SPLITS = ("train", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +65,12 @@ class RandomWalks:
         """
         starts = [node for node in self.graph if node != "a"]
         if split == "test":
-            return [self._problem(split, n, [s, *self._shortest(s)]) for n, s in enumerate(starts)][
-                :count
-            ]
-        if split not in SPLITS:
+            walks = [[start, *self._shortest(start)] for start in starts[:count]]
+            return [self._problem(split, number, walk) for number, walk in enumerate(walks)]
+        if split == "validation":
             return []
+        if split != "train":
+            raise ValueError(f"split {split!r}: random walks have train and test")
         rng = random.Random(f"{self.seed}/{split}")
         found = []
         for number in range(count or 1_000):
@@ -87,10 +87,9 @@ class RandomWalks:
     def reward(self, problem: Problem, completion: str) -> float:
         """The optimality of a walk, in [0, 1]."""
         start, walk = problem.meta["start"], completion.split()
-        steps = list(zip([start, *walk], walk, strict=False))
         if not walk or walk[-1] != "a" or "a" in walk[:-1]:
             return 0.0
-        if any(b not in self.graph.get(a, ()) for a, b in steps):
+        if any(b not in self.graph.get(a, ()) for a, b in itertools.pairwise([start, *walk])):
             return 0.0
         return self.distances[start] / len(walk)
 

@@ -88,7 +88,6 @@ def fit(
     training = open_training(
         model, params, loss, settings, seed=seed, mesh=mesh, workdir=workdir, name=name
     )
-    del params  # their memory is given away
     if settings.pack:
         examples = pack(examples, settings.pack)
     batches = make_batches(

@@ -42,6 +42,7 @@ class Training:
     On entering, it goes on from its newest checkpoint where there is one.
 
     Attributes:
+      name: of the stage.
       state: the newest.
       step: updates that it has behind it, of the state that was found on entering or made since.
     """
@@ -77,7 +78,7 @@ class Training:
         """
         self.state, self.step = state, 0
         self._update, self._key, self._put, self._share = update, key, put, share
-        self._workdir, self._name, self._log_every = workdir, name, log_every
+        self._workdir, self.name, self._log_every = workdir, name, log_every
         self._checkpoint_every, self._utilisation = checkpoint_every, utilisation
         self._stop = stop or StopFlag()
         self._own_stop = stop is None
@@ -88,14 +89,14 @@ class Training:
         with contextlib.ExitStack() as stack:
             if self._own_stop:
                 stack.enter_context(self._stop)
-            folder = self._workdir / "checkpoints" / self._name
+            folder = self._workdir / "checkpoints" / self.name
             self._saver = stack.enter_context(open_checkpointer(folder, self._checkpoint_every))
             if self._saver.latest is not None:
                 self.state = self._saver.load_pytree(self._saver.latest, self.state)
             self.step = int(self.state.step)
             self._log = None
             if is_writer():
-                self._log = stack.enter_context(MetricLog(self._workdir, self._name, self.step))
+                self._log = stack.enter_context(MetricLog(self._workdir, self.name, self.step))
             self._open = stack.pop_all()
         return self
 
@@ -130,9 +131,9 @@ class Training:
             return self.state
         utilisation, speed = self._utilisation, self._speed
         speed.restart()
-        with progress(steps, f"train {self._name}", "steps", done=self.step) as bar:
+        with progress(steps, f"train {self.name}", "steps", done=self.step) as bar:
             pending: _Pending | None = None
-            settle = functools.partial(_settle, self._workdir, self._name, self._means, speed, bar)
+            settle = functools.partial(_settle, self._workdir, self.name, self._means, speed, bar)
             if not self._noted:
                 bar.note(str(utilisation))
                 self._noted = True
@@ -164,13 +165,13 @@ class Training:
                     pending = settle(pending)
                 if due:
                     summary = self._means.read() | speed.read()
-                    self.log(summary)
+                    self._write(summary)
                     if utilisation is not None:
                         bar.advance(0, MFU=summary.get("mfu", "unknown"))
                 if evaluated:
                     with speed.stopped():
                         found = evaluate(self.state.params)
-                    self.log(found)
+                    self._write(found)
                 if stops:
                     self._saver.save_pytree(done, self.state, force=True)
                     raise Preempted(143)
@@ -179,8 +180,8 @@ class Training:
                         self._saver.save_pytree_async(done, self.state)
         return self.state
 
-    def log(self, metrics: dict[str, float]) -> None:
-        """Writes metrics of the newest step to the run's log."""
+    def _write(self, metrics: dict[str, float]) -> None:
+        """Logs metrics of the newest step, in the process that writes."""
         if self._log is not None:
             self._log.write(self.step, metrics)
 

@@ -34,6 +34,14 @@ def test_a_misspelt_field_of_any_section_is_named(section):
         from_config.check(config)
 
 
+@pytest.mark.parametrize("name", ["steps", "buckets", "pack", "log_every", "evaluate_every"])
+def test_what_rollouts_decide_is_no_field_of_online_training(name):
+    config = ppo.get_config("smoke").to_dict()
+    config["critic"][name] = 1
+    with pytest.raises(ValueError, match=rf"^critic\.{name} is no field of this section"):
+        from_config.check(config)
+
+
 def test_settings_hold_what_the_section_says_and_what_is_changed():
     section = {"splits": ["test"], "questions": 3, "samples": 4, "stop_strings": ["\n"]}
     settings = from_config.sampling(section, "evaluation", samples=1, temperature=0.0)

@@ -32,6 +32,12 @@ def test_test_questions_are_all_nodes_with_shortest_paths():
     assert len({p.id for p in problems}) == 20 and TASK.problems("test", 3) == problems[:3]
 
 
+def test_there_are_no_other_splits():
+    assert TASK.problems("validation", 5) == []
+    with pytest.raises(ValueError, match="split 'held_out': random walks have train and test"):
+        TASK.problems("held_out", 5)
+
+
 def test_walks_take_edges_and_are_cut():
     walks = TASK.problems("train", 300)
     assert walks == RandomWalks().problems("train", 400)[:300]
