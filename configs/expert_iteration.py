@@ -2,7 +2,7 @@
 
     python -m qdcjax.main --config=configs/expert_iteration.py
 
-Expect, with seed 0, in about 10 minutes on two CPU cores: 65.7 % greedy accuracy at the start and
+Expect, with seed 0, in 12 minutes on two CPU cores: 65.7 % greedy accuracy at the start and
 67.7 % after two rounds, a gain that 300 questions leave undecided (RESULTS.md).
 
 Another run's policy is the starting point with --config.checkpoint=runs/sft-default.

@@ -3,7 +3,8 @@
     python -m qdcjax.main --config=configs/random_walks.py
     python -m qdcjax.main --config=configs/random_walks.py:expert_iteration
 
-Expect what RESULTS.md says.
+Expect, with seed 0, in two minutes and in one on two CPU cores: greedy answers that are shortest
+paths rise from 5 % to 100 % (RESULTS.md).
 """
 
 from ml_collections import ConfigDict
