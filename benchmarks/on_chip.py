@@ -45,26 +45,27 @@ def main(_: list[str]) -> None:
         OptimizerConfig(1.0, schedule="constant"),
         QUESTIONS * SAMPLES,
     )
-    keys = jax.vmap(jax.random.key)(jnp.arange(MEMBERS.value))
-    hyper = Hyperparameters(jnp.full(len(keys), 1e-3), jnp.linspace(0, 0.1, len(keys)))
-    together, alone = jax.jit(train_members(train, len(keys))), jax.jit(train)
-    in_turn = jax.jit(train_members(train, 1))
+    seeds = jnp.arange(MEMBERS.value, dtype=jnp.uint32)
+    hyper = Hyperparameters(jnp.full(len(seeds), 1e-3), jnp.linspace(0, 0.1, len(seeds)))
+    together, alone = train_members(train, len(seeds)), jax.jit(train)
+    in_turn = train_members(train, 1)
 
     def one_after_another():
-        for at in range(len(keys)):
-            jax.block_until_ready(alone(keys[at], jax.tree.map(lambda x: x[at], hyper)))  # noqa: B023
+        for at in range(len(seeds)):
+            own = jax.tree.map(lambda x: x[at], hyper)  # noqa: B023
+            jax.block_until_ready(alone(jax.random.key(at), own))
 
     took = bench.in_turn(
         {
-            "under vmap": lambda: jax.block_until_ready(together(keys, hyper)),
-            "in one program, one at a time": lambda: jax.block_until_ready(in_turn(keys, hyper)),
+            "under vmap": lambda: jax.block_until_ready(together(seeds, hyper)),
+            "in one program, one at a time": lambda: jax.block_until_ready(in_turn(seeds, hyper)),
             "one after another": one_after_another,
         }
     )
-    rollouts = len(keys) * ITERATIONS.value * QUESTIONS * SAMPLES
+    rollouts = len(seeds) * ITERATIONS.value * QUESTIONS * SAMPLES
     c = model.config
     bench.show(
-        f"{len(keys)} runs of RLOO, {ITERATIONS.value} updates of {QUESTIONS * SAMPLES} rollouts, "
+        f"{len(seeds)} runs of RLOO, {ITERATIONS.value} updates of {QUESTIONS * SAMPLES} rollouts, "
         f"{NEW_TOKENS} new tokens, {c.layers} layers × {c.width}",
         took,
         dict.fromkeys(took, rollouts),

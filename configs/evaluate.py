@@ -5,14 +5,15 @@
 
 `checkpoint` is a run's folder, whose stage `model` is meant; a stage's own folder; or a pretrained
 model as `policy.pretrained` takes it: a Hugging Face folder or hub id, a GGUF file, `smollm2`.
-`reward_model` is a stage of the run, or a stage's own folder.
+`reward_model` is a stage of the run, a stage's own folder, or `own`: one that is made here from the
+policy's solutions of `drafts`.
 
 Expect, with seed 0: the student's own figures in RESULTS.md, and rerank@8 below one sample.
 """
 
 from ml_collections import ConfigDict, config_dict
 
-from configs import sft
+from configs import sft, sorm
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -30,4 +31,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.mesh = defaults.mesh
     config.task = defaults.task
     config.evaluation = defaults.evaluation
+    of_orm = sorm.get_config(preset)
+    config.drafts, config.reward = of_orm.drafts, of_orm.reward
+    for field in ("seeds", "threshold"):
+        del config.reward[field]
     return config

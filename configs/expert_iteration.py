@@ -30,6 +30,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "max_new_tokens": 120,
             "batch_size": 512,
             "buckets": 1,
+            "calculator": False,
         }
     )
     config.finetune = config.sft.copy_and_resolve_references()
@@ -46,8 +47,10 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def embedded(config: ConfigDict) -> None:
-    """Minutes on two CPU cores: questions that are new to the student, of which it solves most."""
-    config.finetune.update(steps=1_000)
+    """Minutes on two CPU cores."""
+    sft.fallible(config)
+    config.rollouts.update(questions=1_000, calculator=True)
+    config.finetune.update(steps=400)
     config.finetune.optimizer.learning_rate = 1e-3
 
 

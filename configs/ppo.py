@@ -29,12 +29,23 @@ def get_config(preset: str = "") -> ConfigDict:
             "kl_horizon": 10_000,
             "clip_low": 0.2,
             "clip_high": 0.2,
+            "dual_clip": 0.0,
+            "critic": "policy",
+            "critic_warmup": 0,
+            "value_weight": 0.1,
             "gamma": 1.0,
             "lam": 0.95,
             "value_clip": 0.2,
             "truncated": "zero",
             "penalty": 0.0,
             "normalise": "tokens",
+        }
+    )
+    config.evaluate_at = (0.2,)
+    config.meshes = ConfigDict(
+        {
+            role: {"devices": "", "data": -1, "fsdp": 1, "tensor": 1}
+            for role in ("policy", "reference", "critic", "reward_model")
         }
     )
     config.rollouts = ConfigDict(
@@ -46,6 +57,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "max_new_tokens": 120,
             "batch_size": 512,
             "buckets": 1,
+            "calculator": False,
         }
     )
     config.learn = ConfigDict(
@@ -72,6 +84,9 @@ def get_config(preset: str = "") -> ConfigDict:
         smoke(config)
     elif preset:
         gsm8k(config)
+    else:
+        sft.fallible(config)
+        config.rollouts.calculator = True
     return config
 
 

@@ -21,6 +21,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.task = ConfigDict(
         {"name": "random_walks", "nodes": 21, "edges": 0.1, "longest": 10, "seed": 1002}
     )
+    config.misconceptions.update(hard=0.0, err=0.0)
+    config.evaluation.calculator = config.rollouts.calculator = False
     config.tokenizer.vocab_size = 300
     config.sft.update(questions=1_000, validation_questions=0, steps=300, microbatches=1, buckets=1)
     config.evaluation.update(splits=("test",), questions=0, max_new_tokens=16)

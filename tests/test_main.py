@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import runs
 
-CONFIGS = sorted(path.stem for path in (runs.ROOT / "configs").glob("*.py"))
+OF_RUNS = {"rl_comparison"}  # its stages are its members': see test_runs_of_runs.py
+CONFIGS = sorted({path.stem for path in (runs.ROOT / "configs").glob("*.py")} - OF_RUNS)
 STUDENT = {"student", "greedy-test", "samples-test", "greedy-held_out", "samples-held_out"}
 SPLITS = ("test", "held_out")
 
@@ -24,6 +25,7 @@ def of_policies(*policies: str, reference: bool = True) -> set[str]:
 
 
 ONLINE = {"student", "predictions", "learned"} | of_policies("start", "learned")
+ON_THE_WAY = of_policies("at_1")  # a policy gradient's policy after the first fifth
 STAGES = {
     "evaluate": STUDENT - {"student"} | {"policy"},
     "sft": STUDENT,
@@ -32,14 +34,18 @@ STAGES = {
     | {f"{kind}-{seed}" for kind in ("orm", "sorm", "unbalanced_sorm") for seed in (0, 1)},
     "expert_iteration": {"student", "predictions", "rollouts-1", "rollouts-2", "round-1", "round-2"}
     | of_policies("start", "round-1", "round-2"),
-    **{name: ONLINE for name in ("ppo", "rloo", "grpo")},
-    "random_walks": {name for name in ONLINE if "held_out" not in name},
+    **{name: ONLINE | ON_THE_WAY for name in ("ppo", "rloo", "grpo")},
+    "random_walks": {name for name in ONLINE | ON_THE_WAY if "held_out" not in name},
+    "on_chip": ONLINE,
+    "pretrain": {"small", "large"}
+    | {f"{kind}-test-{size}" for kind in ("greedy", "samples") for size in ("small", "large")},
     "rcrl": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
     | of_policies("start", "learned", "learned_bad", reference=False),
 }
 # Config → what the figures of its last policy begin with.
 LAST = {"expert_iteration": "round_2_", "ppo": "learned_", "rloo": "learned_", "grpo": "learned_"}
-LAST |= {"rcrl": "learned_", "random_walks": "learned_"}
+LAST |= {"rcrl": "learned_", "random_walks": "learned_", "on_chip": "learned_"}
+LAST |= {"pretrain": "small_"}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 pytestmark = pytest.mark.slow

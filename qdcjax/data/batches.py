@@ -121,7 +121,8 @@ def epochs_of_batches(
     """Batches in which every example comes exactly once an epoch.
 
     Examples of similar length share a batch, which is padded to one of `widths`; the batches of an
-    epoch come in random order.
+    epoch come in random order, but for the first one of all: that is the longest, so that a shape
+    too large for the memory is told at once.
 
     Args:
       examples, batch_size, parts: as for `make_batches`; the batch size divides the examples.
@@ -135,7 +136,10 @@ def epochs_of_batches(
     groups = np.argsort(lengths, kind="stable").reshape(-1, batch_size)
     found = []
     for epoch in range(epochs):
-        for at in np.random.default_rng([*seed, epoch]).permutation(len(groups)):
+        order = np.random.default_rng([*seed, epoch]).permutation(len(groups))
+        if epoch == 0:
+            order = [order.max(), *order[order < order.max()]]
+        for at in order:
             group = groups[at]
             width = widths[np.searchsorted(widths, lengths[group].max())]
             mine = [_numbered(examples[row], row) for row in group[rows_here]]

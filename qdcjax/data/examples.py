@@ -26,12 +26,22 @@ def question_prompts(tokenizer: Tokenizer, problems: Sequence[Problem]) -> dict[
 
 
 def completion_examples(
-    tokenizer: Tokenizer, prompts: Sequence[str], completions: Sequence[str], max_length: int
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    max_length: int,
+    learn_prompts: bool = False,
 ) -> list[Example]:
     """Begin, prompt, completion, end; the mask is 1 on the completion and its end token.
 
     Prompt and completion are tokenised apart, as they are when a policy samples: the ids trained
     on are the ids sampled.
+
+    Args:
+      tokenizer, prompts, completions: texts and what turns them into ids.
+      max_length: tokens of an example, at most.
+      learn_prompts: whether the mask is 1 on the prompt too, as in pretraining; never on the begin
+        token, which nothing predicts.
 
     Raises:
       ValueError: an example longer than `max_length` tokens; it names the prompt.
@@ -45,6 +55,6 @@ def completion_examples(
                 f"an example has {len(tokens)} tokens and max_length={max_length}: "
                 f"{prompts[row][:60]!r}"
             )
-        mask = np.arange(len(tokens)) >= len(prompt)
+        mask = np.arange(len(tokens)) >= (1 if learn_prompts else len(prompt))
         examples.append({"tokens": tokens, "mask": mask.astype(np.float32)})
     return examples

@@ -1,5 +1,6 @@
 """Evaluation of a policy on a task: greedy accuracy, and maj@K, pass@K, rerank@K of samples."""
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 
 from qdcjax.experiments import from_config, publish
+from qdcjax.experiments.outcome_model import train_orm
 from qdcjax.experiments.policies import find_policy, load_policy, load_reranker, mark_source
 from qdcjax.experiments.solutions import as_solutions, solution_table
 from qdcjax.measures.intervals import Interval, bootstrap
@@ -34,17 +36,22 @@ KINDS = {
     "maj": "maj@{}",
 }
 OF_TOKENS = ("sampled", "log_probs")
+OWN = "own"
 SHOWN = 100  # solutions of a table in `samples/`
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
-    """Evaluates a policy, with a stored reward model where one is given."""
+    """Evaluates a policy; `reward_model` is a stored one, or `own` for one that is made here."""
     task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
     check(config, task)
     source = find_policy(config["checkpoint"], config["model"])
     policy = load_policy(config, source, mesh)
-    reranker = load_reranker(config, policy, mesh) if config["reward_model"] else None
+    reranker = None
+    if config["reward_model"] not in (None, OWN):
+        reranker = load_reranker(config, policy, mesh)
     mark_source(workdir, source)
+    if config["reward_model"] == OWN:
+        reranker = train_orm(config, workdir, policy, task, "policy")
     results = evaluate_policy(config, workdir, policy, ["policy"], reranker)
 
     def report() -> Report:
@@ -87,6 +94,7 @@ def evaluate_policy(
             solutions = as_solutions(policy, problems, sampled)
             scores = answer_values(sampled["ends"], score(reranker, solutions))
         measured = accuracies(problems, greedy) | at_k(problems, sampled, scores)
+        measured |= order(problems, greedy, sampled, scores) if scores is not None else {}
         results |= {f"{name}_{split}": value for name, value in measured.items()}
     return results
 
@@ -180,6 +188,27 @@ def at_k(
     questions = [problem.id for problem in problems]
     by_question = at_k_by_question(problems, sampled, scores)
     return {name: bootstrap(values, questions) for name, values in by_question.items()}
+
+
+def order(
+    problems: Sequence[Problem],
+    greedy: datasets.Dataset,
+    sampled: datasets.Dataset,
+    scores: np.ndarray,
+) -> dict[str, Interval]:
+    """What each way to answer has more than the next one, paired by question, with all K samples.
+
+    pass@K over rerank@K over maj@K over one greedy answer.
+    """
+    found = at_k_by_question(problems, sampled, scores)
+    K = len(sampled) // len(problems)
+    ways = {name: found[f"{name}_at_{K}"] for name in ("pass", "rerank", "maj")}
+    ways["greedy"] = np.asarray(greedy["correct"], float)
+    questions = [problem.id for problem in problems]
+    return {
+        f"{more}_over_{less}": bootstrap(ways[more] - ways[less], questions)
+        for more, less in itertools.pairwise(ways)
+    }
 
 
 def at_k_by_question(

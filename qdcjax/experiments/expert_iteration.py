@@ -50,7 +50,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     for number in range(1, settings.rounds + 1):
         name = f"round-{number}"
         rollouts.append(sample_rollouts(config, workdir, policy, task, problems, number, stage))
-        begin = source if settings.init_from == START else workdir.path / "stages" / stage
+        first = settings.init_from == START or number == 1
+        begin = source if first else workdir.path / "stages" / stage
         policy = learn(config, workdir, begin, problems, rollouts, name, stage)
         stage = name
         figures[name] = evaluate.evaluate_policy(config, workdir, policy, [stage], name=name)

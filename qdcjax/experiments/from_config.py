@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from qdcjax.decoding import SamplingSettings
@@ -13,7 +14,7 @@ from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
 from qdcjax.tasks.problem import Task
 from qdcjax.tasks.random_walks import RandomWalks
-from qdcjax.tasks.word_problems import Dials, WordProblems
+from qdcjax.tasks.word_problems import Dials, Misconceptions, WordProblems
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
@@ -23,11 +24,13 @@ TASKS = ("word_problems", "gsm8k", "svamp", "random_walks")
 TRAINING = {
     "sft": ("questions", "validation_questions"),
     "reward": ("seeds", "threshold"),
+    "pretrain": ("questions",),
     "finetune": (),
     "learn": (),
     "critic": (),
 }
 ONLINE = ("learn", "critic")  # sections of `TRAINING` whose steps follow from the rollouts
+ROLES = ("policy", "reference", "critic", "reward_model")
 SAMPLING = {
     "evaluation": ("splits", "questions"),
     "drafts": ("split", "questions"),
@@ -48,7 +51,14 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: one line that names the field.
     """
-    task(config["task"], config["seed"])
+    if "algorithms" in config:  # of runs that are checked when they are made
+        return
+    for section in filter(config.__contains__, ("task", "corpus")):
+        task(config[section], config["seed"])
+    if "misconceptions" in config:
+        misconceptions(config)
+    for role in config.get("meshes", ()):
+        role_mesh(config, role)
     where = mesh(config["mesh"])
     for section in filter(config.__contains__, TRAINING):
         if section in ONLINE:
@@ -76,6 +86,21 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
     raise ValueError(f"task.name={name!r} must be one of {', '.join(TASKS)}")
 
 
+def misconceptions(config: Mapping[str, Any]) -> Misconceptions:
+    """Those of the solvers whose demonstrations are learned from.
+
+    Raises:
+      ValueError: there are some, and the task's problems are not generated.
+    """
+    found = _make(Misconceptions, config["misconceptions"], "misconceptions")
+    if found.hard * found.err and config["task"]["name"] != "word_problems":
+        raise ValueError(
+            f"misconceptions.hard={found.hard}: {config['task']['name']} is no task of generated "
+            "problems, whose kinds of steps are known; set it to 0"
+        )
+    return found
+
+
 def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
     """The training settings in a section of `TRAINING`, for a mesh."""
     optimizer = _make(OptimizerConfig, config["optimizer"], f"{section}.optimizer")
@@ -99,7 +124,9 @@ def online_training(config: Mapping[str, Any], section: str, mesh: Mesh) -> Trai
             "(policy_gradient.questions × rollouts.samples)"
         )
     each = learning.epochs * rollouts // size
-    steps = {"steps": learning.iterations * each, "log_every": each}
+    waits = section == "learn" and not learning.shares_trunk
+    turns = learning.iterations - (learning.critic_warmup if waits else 0)
+    steps = {"steps": turns * each, "log_every": each}
     return training({**fields, **steps}, section, mesh)
 
 
@@ -116,6 +143,28 @@ def algorithm(config: Mapping[str, Any], section: str) -> Any:
 def mesh(config: Mapping[str, Any], devices: Sequence | None = None) -> Mesh:
     """The mesh of `config.mesh`, by default over all devices."""
     return make_mesh(_make(MeshConfig, config, "mesh"), devices)
+
+
+def role_mesh(config: Mapping[str, Any], role: str) -> Mesh:
+    """The mesh of a model of on-line learning, of `ROLES`: `config.mesh`, or one apart.
+
+    That is `config.meshes.<role>` with the axes of a mesh, where it names `devices` such as `4:8`.
+
+    Raises:
+      ValueError: one line that names the field.
+    """
+    fields = dict(config["meshes"][role])
+    asked, every = fields.pop("devices"), jax.devices()
+    if not asked:
+        return mesh(config["mesh"])
+    first, colon, end = asked.partition(":")
+    if not (colon and first.isdecimal() and end.isdecimal() and every[int(first) : int(end)]):
+        raise ValueError(
+            f"meshes.{role}.devices={asked!r} must be first:end, of the {len(every)} devices"
+        )
+    if jax.process_count() > 1:
+        raise ValueError(f"meshes.{role}.devices={asked!r}: several processes share all devices")
+    return mesh(fields, every[int(first) : int(end)])
 
 
 def predictions(config: Mapping[str, Any]) -> dict[str, Prediction]:

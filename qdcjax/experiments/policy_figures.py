@@ -34,22 +34,35 @@ def gains(
 
     Greedy accuracy, and maj@k and pass@k of the samples; the bootstrap is paired by question.
     """
-    task = from_config.task(config["task"], config["seed"])
     found = {}
     for split in config["evaluation"]["splits"]:
-        problems = evaluate.test_problems(config, task, split)
-        questions = [problem.id for problem in problems]
-        old, new = (
-            {
-                "greedy_accuracy": np.asarray(tables["greedy"]["correct"], float),
-                **evaluate.at_k_by_question(problems, tables["samples"]),
-            }
-            for tables in (solutions(workdir, split, before), solutions(workdir, split, after))
-        )
+        old, new = (by_question(config, workdir, split, policy) for policy in (before, after))
+        questions = test_questions(config, split)
         for name in new:
             if name == "greedy_accuracy" or name.startswith(("pass", "maj")):
                 found[f"gain_{name}_{split}"] = bootstrap(new[name] - old[name], questions)
     return found
+
+
+def by_question(
+    config: Mapping[str, Any], workdir: Workdir, split: str, policy: str
+) -> dict[str, np.ndarray]:
+    """Figure → [N] of a policy on each test question: greedy accuracy, and `at_k_by_question`."""
+    task = from_config.task(config["task"], config["seed"])
+    problems, tables = (
+        evaluate.test_problems(config, task, split),
+        solutions(workdir, split, policy),
+    )
+    return {
+        "greedy_accuracy": np.asarray(tables["greedy"]["correct"], float),
+        **evaluate.at_k_by_question(problems, tables["samples"]),
+    }
+
+
+def test_questions(config: Mapping[str, Any], split: str) -> list[str]:
+    """The ids of a split's test questions."""
+    task = from_config.task(config["task"], config["seed"])
+    return [problem.id for problem in evaluate.test_problems(config, task, split)]
 
 
 def from_start(
@@ -62,7 +75,7 @@ def from_start(
 
         kl = E Σ_t log π(y_t) − log π_start(y_t),   entropy = −E Σ_t log π(y_t) / E T,
 
-    and `distinct`, the different sequences of operations among the K samples of a question.
+    and its `diversity`.
     """
     task = from_config.task(config["task"], config["seed"])
     temperature = config["evaluation"]["temperature"]
@@ -87,12 +100,19 @@ def from_start(
             ]
         )
         questions = np.asarray(sampled["problem_id"])
-        distinct = distinct_solutions(sampled)
         found |= {
             f"kl_{split}": bootstrap(sums[:, 0], questions),
             f"entropy_{split}": bootstrap(-sums[:, 1] / max(sums[:, 2].mean(), 1), questions),
-            f"distinct_{split}": bootstrap(list(distinct.values()), list(distinct)),
         }
+    return found | diversity(config, workdir, policy)
+
+
+def diversity(config: Mapping[str, Any], workdir: Workdir, policy: str) -> dict[str, Interval]:
+    """`distinct_<split>`: the different sequences of operations among K samples of a question."""
+    found = {}
+    for split in config["evaluation"]["splits"]:
+        distinct = distinct_solutions(solutions(workdir, split, policy)["samples"])
+        found[f"distinct_{split}"] = bootstrap(list(distinct.values()), list(distinct))
     return found
 
 

@@ -39,6 +39,9 @@ def report(
 ) -> Report:
     """The whole page."""
     config = workdir.config
+    sections = [watched_section(workdir), updates_section(workdir)]
+    if config["study"] == "policy_gradient":  # on the chip no one looks in between
+        sections.append(times_section(workdir))
     algorithm, task = config["policy_gradient"]["algorithm"].upper(), config["task"]["name"]
     return Report(
         title=algorithm,
@@ -46,7 +49,7 @@ def report(
         run=publish.run_facts(workdir),
         headline=before_and_after(workdir, found, results),
         verdicts=verdicts,
-        sections=[watched_section(workdir), updates_section(workdir), times_section(workdir)],
+        sections=sections,
     )
 
 

@@ -125,6 +125,19 @@ def flat(results: Mapping[str, float | Interval]) -> dict[str, float]:
     return numbers
 
 
+def interval(summary: Mapping[str, float], name: str) -> Interval:
+    """The figure of a summary that `flat` made flat."""
+    low, high = (summary.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
+    return Interval(summary[name], low, high)
+
+
+def intervals(summary: Mapping[str, float]) -> dict[str, Interval]:
+    """All figures of a summary that could be determined."""
+    ends = {f"{name}_{end}" for name in summary for end in ("low", "high")}
+    names = [name for name in summary if name not in ends and math.isfinite(summary[name])]
+    return {name: interval(summary, name) for name in names}
+
+
 def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) -> Section:
     """Training curves.
 

@@ -11,17 +11,20 @@ from typing import Any
 
 import datasets
 import jax
+import numpy as np
 
 from qdcjax.data.batches import Example
-from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft, sorm
+from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft
+from qdcjax.experiments.outcome_model import train_orm
 from qdcjax.experiments.policies import load_policy, load_reranker
 from qdcjax.experiments.solutions import as_solutions, solution_table
+from qdcjax.measures.intervals import bootstrap
 from qdcjax.measures.predictions import judge
-from qdcjax.reasoning.reward_models import orm_examples, score, train_reward_model
+from qdcjax.reasoning.reward_models import score
 from qdcjax.reporting.page import Report
 from qdcjax.rl.conditioning import BAD, GOOD, line_labels, marked_example
 from qdcjax.tasks.problem import Problem, Task
-from qdcjax.training.store import StoredModel, load_model, save_model
+from qdcjax.training.store import StoredModel, load_model
 from qdcjax.workdir import Workdir
 
 START, LEARNED, BAD_ONE = "start", "learned", "learned_bad"
@@ -38,6 +41,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 
     start, source, stage = sft.starting_point(config, workdir, mesh)
     found = {START: evaluate.evaluate_policy(config, workdir, start, [stage], name=START)}
+    found[START] |= policy_figures.diversity(config, workdir, START)
     rollouts = solution_table(
         workdir,
         "rollouts",
@@ -56,6 +60,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         found[name] = evaluate.evaluate_policy(
             config, workdir, policy, [LEARNED], name=name, marker=marker
         )
+        found[name] |= policy_figures.diversity(config, workdir, name)
+    found[LEARNED] |= {"rollouts": len(rollouts), "gradient_steps": config["finetune"]["steps"]}
 
     results = policy_figures.named(found)
     results |= policy_figures.gains(config, workdir, START, LEARNED)
@@ -66,6 +72,9 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         "asked": asked[f"gain_greedy_accuracy_{split}"],
     }
     results["good_over_bad"] = statistics["asked"]
+    results["rollout_accuracy"] = bootstrap(
+        np.asarray(rollouts["correct"], float), rollouts["problem_id"]
+    )
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
 
     def report() -> Report:
@@ -108,30 +117,6 @@ def line_values(
 
     after = ["rollouts", "orm"] if made_here else ["rollouts"]
     return workdir.table("values", ["reward_model"], after, lambda: [0], make)
-
-
-def train_orm(
-    config: Mapping[str, Any], workdir: Workdir, start: StoredModel, task: Task, after: str
-) -> StoredModel:
-    """Stage `orm`: learned from the start's solutions of questions that are not labelled by it."""
-    mesh = from_config.mesh(config["mesh"])
-    section = config["drafts"]
-    problems = task.problems(section["split"], section["questions"])
-    drafts = sorm.sample_drafts(config, workdir, start, task, problems, after)
-
-    def make(folder: Path) -> None:
-        trained = train_reward_model(
-            start,
-            orm_examples(as_solutions(start, problems, drafts)),
-            from_config.training(config["reward"], "reward", mesh),
-            seed=config["seed"],
-            mesh=mesh,
-            workdir=workdir.path,
-            name="orm",
-        )
-        save_model(folder, trained)
-
-    return load_model(workdir.stage("orm", ["reward"], ["drafts"], make), mesh)
 
 
 def learn(

@@ -19,13 +19,13 @@ from qdcjax.experiments.policies import (
     find_policy,
     load_policy,
     mark_source,
-    pretrained_policy,
 )
 from qdcjax.models import lora, pretrained
 from qdcjax.models.config import Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.page import Report
 from qdcjax.tasks.problem import Problem, Task
+from qdcjax.tasks.word_problems import demonstrations
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.processes import is_writer, to_host
@@ -39,7 +39,7 @@ from qdcjax.training.sharding import (
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
-STUDENT_FIELDS = ("seed", "task", "tokenizer", "policy", "sft")
+STUDENT_FIELDS = ("seed", "task", "misconceptions", "tokenizer", "policy", "sft")
 Validation = Callable[[Any], dict[str, float]]  # parameters → metrics
 
 
@@ -73,7 +73,10 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
     settings = from_config.training(config["sft"], "sft", mesh)
 
     def make(folder: Path) -> None:
-        problems = task.problems("train", config["sft"]["questions"] or None)
+        problems = demonstrations(
+            task.problems("train", config["sft"]["questions"] or None),
+            from_config.misconceptions(config),
+        )
         start = starting_policy(config, problems, mesh)
         fine_tune(
             config,
@@ -158,9 +161,12 @@ def fine_tune(
 def starting_policy(
     config: Mapping[str, Any], problems: Sequence[Problem], mesh: Mesh
 ) -> StoredModel:
-    """A pretrained model, or a fresh one with a tokeniser trained on the problems' text."""
+    """A pretrained model, or a fresh one with a tokeniser trained on the problems' text.
+
+    Pretrained is what `pretrained.find` finds, and a stage of another run.
+    """
     if config["policy"]["pretrained"]:
-        return pretrained_policy(config, pretrained.find(config["policy"]["pretrained"]), mesh)
+        return load_policy(config, pretrained.find(config["policy"]["pretrained"]), mesh)
     texts = [f"{prompt_text(p.question)}{p.solution}" for p in problems]
     tokenizer = train_sentencepiece(texts, config["tokenizer"]["vocab_size"])
     model = Transformer(own_shape(config, tokenizer.vocab_size))

@@ -15,7 +15,8 @@ from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example
 from qdcjax.experiments import evaluate, from_config, publish, sft, sorm_report
-from qdcjax.experiments.solutions import as_solutions, solution_table
+from qdcjax.experiments.outcome_model import sample_drafts
+from qdcjax.experiments.solutions import as_solutions
 from qdcjax.experiments.sorm_findings import Findings, find
 from qdcjax.reasoning.labels import propagate, step_successes
 from qdcjax.reasoning.reward_models import (
@@ -48,7 +49,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 
     # 2. Drafts, and completions from each of their prefixes. The questions are new to the student
     #    where the task has a split for them (`rewards`); GSM8K has none and gives `train`'s again.
-    drafts = sample_drafts(config, workdir, student, task, problems)
+    drafts = sample_drafts(config, workdir, student, task, problems, "student")
     verified = verify_prefixes(config, workdir, student, task, problems, drafts, "verify")
     many = verify_prefixes(config, workdir, student, task, problems, drafts, "verify_many")
 
@@ -75,22 +76,6 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         lambda: sorm_report.report(workdir, findings),
         publish.flat(findings.results),
         findings.verdicts,
-    )
-
-
-def sample_drafts(
-    config: Mapping[str, Any],
-    workdir: Workdir,
-    student: StoredModel,
-    task: Task,
-    problems: Sequence[Problem],
-    after: str = "student",
-) -> datasets.Dataset:
-    """Table `drafts`: the student's solutions of the questions that reward models learn from."""
-    settings = from_config.sampling(config["drafts"], "drafts")
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 2)
-    return solution_table(
-        workdir, "drafts", ["drafts"], [after], student, task, problems, settings, key
     )
 
 

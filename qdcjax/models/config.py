@@ -70,6 +70,8 @@ class TransformerConfig:
       mlp_width: F.
       output: `tokens` gives logits over the vocabulary; `scalar` one number a position
         (a value or a reward in logits).
+      value_head: whether a two-layer MLP tells a value from the last hidden states, beside the
+        output.
       tied: whether the output uses the embedding matrix.
       positions: `rotary`, or `learned` vectors that are added to the embeddings.
       rope_base: base of the rotary frequencies.
@@ -99,6 +101,7 @@ class TransformerConfig:
     head_width: int
     mlp_width: int
     output: Literal["tokens", "scalar"] = "tokens"
+    value_head: bool = False
     tied: bool = True
     positions: Literal["rotary", "learned"] = "rotary"
     rope_base: float = 10_000.0

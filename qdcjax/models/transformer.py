@@ -11,6 +11,7 @@ d head width, F MLP width, N longest length):
     layers/attention/{query_norm, key_norm}/scale [L, d] with qk_norm
     layers/{attention_norm, mlp_norm}/scale [L, D],  final_norm/scale [D]; LayerNorms have a /bias
     head/kernel [D, V] when the output is not tied; score/{kernel [D, 1], bias [1]} for scalars
+    value/{hidden [D, D], out [D, 1]}, each under /kernel and /bias, with a value head
 """
 
 import functools
@@ -79,6 +80,8 @@ class Transformer(nn.Module):
             self.head = Projection(
                 (c.width,), (c.vocab_size,), ("embed", "vocab"), c.dtype, logits=True
             )
+        if c.value_head:
+            self.value = ValueHead(c.width)
 
     def __call__(self, tokens, segment_ids=None, positions=None):
         """Logits [B, T, V] or scalars [B, T], float32, of right-padded tokens [B, T].
@@ -88,7 +91,10 @@ class Transformer(nn.Module):
           segment_ids: [B, T] document of each token where several are packed in a row.
           positions: [B, T] position of each token in its document; 0…T−1 by default.
         """
-        return self.output(self.hidden(tokens, segment_ids, positions)[0])
+        hidden = self.hidden(tokens, segment_ids, positions)[0]
+        if self.config.value_head and self.is_initializing():
+            self.values(hidden)
+        return self.output(hidden)
 
     def hidden(self, tokens, segment_ids=None, positions=None):
         """Normalised last hidden states [B, T, D], and keys and values [L, B, KV, T, d]."""
@@ -114,6 +120,29 @@ class Transformer(nn.Module):
             return self.head(hidden)
         flat = hidden.reshape(-1, hidden.shape[-1])
         return to_logits(flat, self.embed.embedding, 1).reshape(*hidden.shape[:-1], -1)
+
+    def values(self, hidden):
+        """The value head's numbers [...] of hidden states [..., D]."""
+        return self.value(hidden.astype(jnp.float32))
+
+
+class ValueHead(nn.Module):
+    """A two-layer MLP to one number, 0 at first (Havrilla et al. 2024, arXiv 2403.04642).
+
+    Attributes:
+      width: D.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        """[..., D] → [...]."""
+        init = nn.with_logical_partitioning
+        into, out = nn.initializers.lecun_normal(), nn.initializers.zeros
+        x = nn.Dense(self.width, kernel_init=init(into, ("embed", None)), name="hidden")(x)
+        x = nn.Dense(1, kernel_init=init(out, (None, None)), name="out")(nn.gelu(x))
+        return x[..., 0]
 
 
 @functools.partial(jax.jit, static_argnames="model")

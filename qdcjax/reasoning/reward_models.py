@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -21,7 +20,6 @@ from qdcjax.reasoning.labels import balance
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.forward import at_tokens
 from qdcjax.training.losses import binary_loss
-from qdcjax.training.sharding import init_on_mesh, mesh_of
 from qdcjax.training.store import StoredModel
 
 
@@ -124,14 +122,7 @@ def _example(solution: Solution, labels: np.ndarray, mask: np.ndarray) -> Exampl
 
 def reward_model(policy: StoredModel, key: jax.Array) -> StoredModel:
     """The policy's trunk with a scalar head that starts at zero."""
-    model = Transformer(dataclasses.replace(policy.model.config, output="scalar"))
-    fresh = init_on_mesh(model, key, mesh_of(policy.params))
-    return StoredModel(model, {**fresh, **_shared(policy.params, fresh)}, policy.tokenizer)
-
-
-def _shared(params, fresh):
-    """Copies, since training gives its initial parameters' memory away."""
-    return {name: jax.tree.map(jnp.copy, params[name]) for name in fresh if name in params}
+    return policy.with_shape(key, output="scalar")
 
 
 def train_reward_model(

@@ -100,6 +100,26 @@ def read_metrics(path: str | os.PathLike, stage: str) -> list[dict]:
     return [{k: math.nan if v is None else v for k, v in record.items()} for record in records]
 
 
+def copy_records(source: str | os.PathLike, workdir: str | os.PathLike, stage: str) -> None:
+    """Logs in one run what another run has logged of a stage and of the parts `<stage>/…` of it.
+
+    Args:
+      source, workdir: folders of the two runs.
+      stage: of both.
+    """
+    if not (Path(source) / METRICS_FILE).exists():
+        return
+    records = [record for _, record in _whole_lines(Path(source) / METRICS_FILE)]
+    for part in dict.fromkeys(record["stage"] for record in records):
+        if part != stage and not part.startswith(f"{stage}/"):
+            continue
+        with MetricLog(workdir, part) as log:
+            for record in records:
+                if record["stage"] == part:
+                    values = {k: math.nan if v is None else v for k, v in record.items()}
+                    log.write(values.pop("step"), {k: values[k] for k in values if k != "stage"})
+
+
 def _whole_lines(path: Path) -> list[tuple[str, dict]]:
     """Each complete line with its record."""
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was cut

@@ -75,27 +75,40 @@ def whiten(
     return (whitened if shift_mean else whitened + mean) * mask
 
 
-def leave_one_out(scores: Float[Array, "G K"]) -> Float[Array, "G K"]:
+def leave_one_out(
+    scores: Float[Array, "G K"], counted: Float[Array, "G K"] | None = None
+) -> Float[Array, "G K"]:
     """Each score less the mean of the others of its question (RLOO, Ahmadian et al. 2024, eq. 8).
 
-    Exactly 0 where all K are equal, and for K = 1.
+    Exactly 0 where all that count are equal, and for one alone. Scores that do not count (`counted`
+    is 0: samples that are masked out) are in no mean, and get 0.
     """
-    K = scores.shape[1]
-    others = (scores.sum(axis=1, keepdims=True) - scores) / max(K - 1, 1)
-    return jnp.where(dead_groups(scores)[:, None], 0.0, scores - others)
+    counted = jnp.ones_like(scores) if counted is None else counted
+    total, n = ((x * counted).sum(axis=1, keepdims=True) for x in (scores, jnp.ones_like(scores)))
+    others = (total - scores) / jnp.maximum(n - 1, 1)
+    return jnp.where(dead_groups(scores, counted)[:, None], 0.0, (scores - others) * counted)
 
 
-def standardised(scores: Float[Array, "G K"]) -> Float[Array, "G K"]:
+def standardised(
+    scores: Float[Array, "G K"], counted: Float[Array, "G K"] | None = None
+) -> Float[Array, "G K"]:
     """(score − mean) / (deviation + 1e-8) within each question (GRPO, Shao et al. 2024, §4.1.2).
 
-    The deviation is over K − 1. Exactly 0 where all K are equal, and for K = 1.
+    The deviation is over K − 1; `counted` and equal scores are as for `leave_one_out`.
     """
-    K = scores.shape[1]
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    variance = jnp.square(centred).sum(axis=1, keepdims=True) / max(K - 1, 1)
-    return jnp.where(dead_groups(scores)[:, None], 0.0, centred / (jnp.sqrt(variance) + EPSILON))
+    counted = jnp.ones_like(scores) if counted is None else counted
+    n = counted.sum(axis=1, keepdims=True)
+    mean = (scores * counted).sum(axis=1, keepdims=True) / jnp.maximum(n, 1)
+    centred = (scores - mean) * counted
+    variance = jnp.square(centred).sum(axis=1, keepdims=True) / jnp.maximum(n - 1, 1)
+    scaled = centred / (jnp.sqrt(variance) + EPSILON)
+    return jnp.where(dead_groups(scores, counted)[:, None], 0.0, scaled)
 
 
-def dead_groups(scores: Float[Array, "G K"]) -> Bool[Array, "G"]:
-    """Which questions teach nothing, since all their completions have one score."""
-    return scores.max(axis=1) == scores.min(axis=1)
+def dead_groups(
+    scores: Float[Array, "G K"], counted: Float[Array, "G K"] | None = None
+) -> Bool[Array, "G"]:
+    """Which questions teach nothing, since all their completions that count have one score."""
+    counts = jnp.ones_like(scores) if counted is None else counted
+    largest = jnp.where(counts > 0, scores, -jnp.inf).max(axis=1)
+    return largest <= jnp.where(counts > 0, scores, jnp.inf).min(axis=1)

@@ -3,7 +3,7 @@
 N prompts with a completion each → N arrays, a number for each token of the completion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -48,11 +48,18 @@ def completion_values(
     params,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
+    values: Callable = values_before,
     **options,
 ) -> list[np.ndarray]:
-    """A critic's V of the text before each token; arguments as for `completion_log_probs`."""
+    """A critic's V of the text before each token.
+
+    Args:
+      model, params: of the critic.
+      prompts, completions, options: as for `completion_log_probs`.
+      values: how it tells V, of `policy_gradient`: `values_before` or one like it.
+    """
     whole = [[*p, *c] for p, c in zip(prompts, completions, strict=True)]
-    found = at_tokens(values_before, model, params, whole, "score by the critic", **options)
+    found = at_tokens(values, model, params, whole, "score by the critic", **options)
     return [values[len(prompt) :] for values, prompt in zip(found, prompts, strict=True)]
 
 

@@ -16,15 +16,22 @@ def clipped_policy_loss(
     advantages: Float[Array, "B T"],
     low: float = 0.2,
     high: float = 0.2,
+    dual: float = 0.0,
 ) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
     """max(−A ρ, −A clip(ρ, 1 − low, 1 + high)), and 1 where the clipped side is taken.
 
     ρ = exp(log π − log π_old) (PPO, Schulman et al. 2017, eq. 7); `high` above `low` leaves
-    unlikely tokens more room to grow (clip-higher, Yu et al. 2025).
+    unlikely tokens more room to grow (clip-higher, Yu et al. 2025). `dual` above 1 bounds what a
+    bad token may cost, min(·, −A dual) where A < 0, however much likelier it became (dual clip, Ye
+    et al. 2020, eq. 5); 0 sets no such bound.
     """
     ratio = jnp.exp(jnp.clip(log_probs - old_log_probs, -LARGEST, LARGEST))
     plain, clipped = -advantages * ratio, -advantages * jnp.clip(ratio, 1 - low, 1 + high)
-    return jnp.maximum(plain, clipped), (clipped > plain).astype(jnp.float32)
+    loss, taken = jnp.maximum(plain, clipped), clipped > plain
+    if dual:
+        bounded = (advantages < 0) & (loss > -advantages * dual)
+        loss, taken = jnp.where(bounded, -advantages * dual, loss), taken | bounded
+    return loss, taken.astype(jnp.float32)
 
 
 def clipped_value_loss(

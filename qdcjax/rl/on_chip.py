@@ -14,7 +14,9 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tokenizers import Tokenizer
@@ -36,6 +38,7 @@ from qdcjax.rl.policy_gradient import (
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.losses import token_log_probs
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
+from qdcjax.training.processes import to_host
 from qdcjax.training.step import TrainState, init_state, make_update
 from qdcjax.training.store import StoredModel
 
@@ -64,12 +67,14 @@ class Hyperparameters:
     """What members of a sweep may differ in.
 
     Attributes:
-      learning_rate: of policy and critic.
+      learning_rate: of the policy.
       kl: beta, the weight of the divergence from the start.
+      critic_learning_rate: of the critic, where there is one.
     """
 
     learning_rate: jax.Array
     kl: jax.Array
+    critic_learning_rate: jax.Array | None = None
 
 
 def questions_of(tokenizer: Tokenizer, problems: Sequence[Problem]) -> Questions:
@@ -133,12 +138,12 @@ def make_train(
       questions: to learn from.
       settings: the algorithm; its `kl` is the hyperparameter's.
       decoding: K, T, temperature and stop tokens of sampling.
-      optimizer: its `learning_rate` is the hyperparameter's.
+      optimizer: of policy and critic; the learning rates are the hyperparameters'.
       batch_size: rollouts of a step.
 
     Raises:
-      ValueError: a batch that does not divide an iteration's rollouts, or a reward that cannot be
-        had on the device.
+      ValueError: a batch that does not divide an iteration's rollouts, or a setting that is for
+        runs at model scale.
     """
     N, P = questions.prompts.shape
     Q, K, T = settings.questions, decoding.samples, decoding.max_new_tokens
@@ -146,25 +151,34 @@ def make_train(
         raise ValueError(
             f"batch_size={batch_size} must divide the {Q * K} rollouts of an iteration"
         )
-    if settings.reward != "sparse" or settings.truncated == "penalty":
-        raise ValueError(f"reward={settings.reward}, truncated={settings.truncated}: on the chip "
-                         "answers are right or wrong")  # fmt: skip
+    only = {"reward": ("sparse",), "truncated": ("zero", "masked"), "critic": ("policy",)}
+    only |= {"critic_warmup": (0,), "kl_target": (0,)}
+    for field, values in only.items():
+        if getattr(settings, field) not in values:
+            raise ValueError(
+                f"{field}={getattr(settings, field)}: on the chip it must be "
+                f"{' or '.join(map(str, values))}"
+            )
     batches = Q * K // batch_size
     steps = settings.iterations * settings.epochs * batches
     by_critic = settings.algorithm == "ppo"
-    start = StoredModel(model, params, None)
-    critic = reward_model(start, jax.random.key(0)) if by_critic else None
-    optimizer = dataclasses.replace(optimizer, learning_rate=1.0)
+    critic = reward_model(StoredModel(model, params, None), jax.random.key(0))
+    # On no device yet, so that the program decides where they go.
+    params, of_critic = to_host(params), to_host(critic.params)
+    unit = make_optimizer(dataclasses.replace(optimizer, learning_rate=1.0), steps)
 
     def learners(hyper: Hyperparameters) -> dict[str, tuple[TrainState, Callable]]:
         """State before the first step and update, of the policy and of its critic."""
-        scaled = optax.chain(make_optimizer(optimizer, steps), optax.scale(hyper.learning_rate))
+        scaled = lambda rate: optax.chain(unit, optax.scale(rate))  # noqa: E731
+        of_policy = scaled(hyper.learning_rate)
         kl = hyper.kl if settings.kl_in == "loss" else 0.0
-        loss = PolicyLoss(settings.clip_low, settings.clip_high, kl, decoding.temperature)
-        found = {"policy": (init_state(params, scaled), make_update(loss(model), scaled))}
+        clips = settings.clip_low, settings.clip_high
+        loss = PolicyLoss(*clips, kl, decoding.temperature, settings.dual_clip)
+        found = {"policy": (init_state(params, of_policy), make_update(loss(model), of_policy))}
         if by_critic:
+            by_gradient = scaled(hyper.critic_learning_rate)
             loss = ValueLoss(settings.value_clip)(critic.model)
-            found["critic"] = init_state(critic.params, scaled), make_update(loss, scaled)
+            found["critic"] = init_state(of_critic, by_gradient), make_update(loss, by_gradient)
         return found
 
     def sampled(policy, key, number):
@@ -252,21 +266,34 @@ def make_train(
     return train
 
 
-def train_members(train: Callable, at_once: int) -> Callable:
-    """Makes `(keys [M], hyperparameters [M]) -> (parameters, history)` of M runs in one program.
+def train_members(train: Callable, at_once: int, mesh: Mesh | None = None) -> Callable:
+    """Makes `(seeds [M], hyperparameters [M]) -> (parameters, history)` of M runs in one program.
 
     Args:
       train: from `make_train`.
-      at_once: members under vmap; the rest of them wait. On an accelerator small models are bound
-        by launches, so take as many as fit; a CPU gains nothing from more than one.
+      at_once: members under vmap on a device; the rest of them wait. On an accelerator small models
+        are bound by launches, so take as many as fit; a CPU gains nothing from more than one.
+      mesh: the members are spread over its devices, as many on each.
     """
 
-    def members(keys, hyper: Hyperparameters):
-        if at_once == 1:
-            return jax.lax.map(lambda member: train(*member), (keys, hyper))
-        return jax.lax.map(lambda member: train(*member), (keys, hyper), batch_size=at_once)
+    def members(seeds, hyper: Hyperparameters):
+        alone = lambda member: train(jax.random.key(member[0]), member[1])  # noqa: E731
+        together = min(at_once, len(seeds))
+        return jax.lax.map(alone, (seeds, hyper), batch_size=together if together > 1 else None)
 
-    return members
+    if mesh is None:
+        return jax.jit(members)
+    cut = PartitionSpec(mesh.axis_names)
+    spread = jax.shard_map(members, mesh=mesh, in_specs=cut, out_specs=cut, check_vma=False)
+
+    def padded(seeds, hyper: Hyperparameters):
+        M = len(seeds)
+        whole = -(-M // mesh.size) * mesh.size
+        fill = lambda x: np.concatenate([x, np.repeat(x[-1:], whole - M, axis=0)])  # noqa: E731
+        found = jax.jit(spread)(*jax.tree.map(fill, (np.asarray(seeds), hyper)))
+        return jax.tree.map(lambda x: x[:M], to_host(found))
+
+    return padded
 
 
 WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "finite")

@@ -9,6 +9,7 @@ REINFORCE's. N completions of T tokens; G questions with K each, question by que
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -23,7 +24,7 @@ from qdcjax.training.step import LossFn
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
 AT_LEAST_NOTHING = ("kl", "kl_target", "clip_low", "clip_high", "gamma", "lam", "value_clip")
-AT_LEAST_NOTHING += ("penalty",)
+AT_LEAST_NOTHING += ("penalty", "dual_clip", "critic_warmup", "value_weight")
 REWARDS = ("sparse", "dense", "orm_sparse", "orm_dense", "task")
 
 
@@ -42,6 +43,11 @@ class PolicyGradient:
       kl_target: nats a completion that an adaptive beta steers to; 0 leaves beta as it is.
       kl_horizon: sequences over which it does.
       clip_low, clip_high: how far the ratio may go below and above 1.
+      dual_clip: bound of what a bad token costs, as a multiple of its advantage; 0 for none.
+      critic: PPO's value model: a trunk of its own that begins as the `policy`'s or as the
+        `reward_model`'s (V = σ(score)), or a head on the `shared` trunk of the policy.
+      critic_warmup: iterations at the beginning in which the critic alone learns.
+      value_weight: of the critic's loss beside the policy's, on a shared trunk.
       gamma, lam: of GAE.
       value_clip: how far a value may move from what it was; infinite for no bound.
       truncated: a completion without an end: `zero` reward, a `penalty`, or `masked` out.
@@ -61,6 +67,10 @@ class PolicyGradient:
     kl_horizon: int = 10_000
     clip_low: float = 0.2
     clip_high: float = 0.2
+    dual_clip: float = 0.0
+    critic: Literal["policy", "reward_model", "shared"] = "policy"
+    critic_warmup: int = 0
+    value_weight: float = 0.1
     gamma: float = 1.0
     lam: float = 0.95
     value_clip: float = 0.2
@@ -73,6 +83,7 @@ class PolicyGradient:
             "algorithm": ALGORITHMS,
             "reward": REWARDS,
             "kl_in": ("reward", "loss"),
+            "critic": ("policy", "reward_model", "shared"),
             "truncated": ("zero", "penalty", "masked"),
             "normalise": ("tokens", "sequences"),
         }
@@ -89,8 +100,20 @@ class PolicyGradient:
         for name in ("gamma", "lam"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at most 1")
+        if 0 < self.dual_clip <= 1:
+            raise ValueError(f"dual_clip={self.dual_clip} must be above 1, or 0 for none")
+        if self.critic_warmup >= self.iterations:
+            raise ValueError(
+                f"critic_warmup={self.critic_warmup} must leave some of the "
+                f"{self.iterations} iterations to the policy"
+            )
         if self.kl_target and self.kl_in == "loss":
             raise ValueError(f"kl_target={self.kl_target} adapts the reward: set kl_in=reward")
+
+    @property
+    def shares_trunk(self) -> bool:
+        """Whether the critic is a head on the policy's trunk."""
+        return self.algorithm == "ppo" and self.critic == "shared"
 
 
 def advantages_and_returns(
@@ -120,7 +143,9 @@ def advantages_and_returns(
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
         return whiten(advantages, mask), returns
     totals = rewards.sum(axis=1).reshape(-1, samples)
-    scores = leave_one_out(totals) if settings.algorithm == "rloo" else standardised(totals)
+    counted = (mask.sum(axis=1) > 0).astype(totals.dtype).reshape(-1, samples)
+    of_group = leave_one_out if settings.algorithm == "rloo" else standardised
+    scores = of_group(totals, counted)
     return scores.reshape(-1, 1) * mask, jnp.zeros_like(mask)
 
 
@@ -131,6 +156,26 @@ def token_weights(settings: PolicyGradient, mask: Float[Array, "N T"]) -> Float[
     return mask / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
 
 
+def values_before(model: Transformer, params, tokens):
+    """[B, T]: entry t is V of the text before token t, told by the state at t − 1."""
+    return _before(model.apply({"params": params}, tokens))
+
+
+def chances_before(model: Transformer, params, tokens):
+    """`values_before` of a reward model: V = σ(score), the chance of a right answer."""
+    return _before(jax.nn.sigmoid(model.apply({"params": params}, tokens)))
+
+
+def shared_values_before(model: Transformer, params, tokens):
+    """`values_before` of a value head on the policy's trunk."""
+    hidden = model.apply({"params": params}, tokens, method="hidden")[0]
+    return _before(model.apply({"params": params}, hidden, method="values"))
+
+
+def _before(values):
+    return jnp.pad(values[:, :-1], ((0, 0), (1, 0)))
+
+
 @dataclasses.dataclass(frozen=True)
 class PolicyLoss:
     """Makes the policy's loss: Σ w_t (clipped loss of token t + beta k3_t).
@@ -139,15 +184,19 @@ class PolicyLoss:
     of the token that stands there.
 
     Attributes:
-      clip_low, clip_high: see `PolicyGradient`.
+      clip_low, clip_high, dual_clip: see `PolicyGradient`.
       kl: beta of k3; 0 where the divergence is in the reward.
       temperature: that the tokens were sampled at.
+      beside: the critic's loss, on a shared trunk; its batch has `warm` [B, T] too, 1 while the
+        critic alone learns.
     """
 
     clip_low: float
     clip_high: float
     kl: float
     temperature: float
+    dual_clip: float = 0.0
+    beside: "SharedValueLoss | None" = None
 
     def __call__(self, model: Transformer) -> LossFn:
         """The loss function of a model."""
@@ -155,18 +204,22 @@ class PolicyLoss:
         def term(logits, log_probs, of_token):
             del logits
             weights, old = of_token["weights"], of_token["old_log_probs"]
-            loss, clipped = clipped_policy_loss(
-                log_probs, old, of_token["advantages"], self.clip_low, self.clip_high
-            )
+            clips = self.clip_low, self.clip_high, self.dual_clip
+            loss, clipped = clipped_policy_loss(log_probs, old, of_token["advantages"], *clips)
             divergence = k3(log_probs, of_token["reference"])
             loss = loss + self.kl * divergence
+            if self.beside is not None:
+                loss = loss * (1 - of_token["warm"])
             metrics = {"clip_fraction": clipped, "update_kl": k3(log_probs, old)}
             metrics["reference_kl"] = divergence
             sums = {name: jnp.sum(weights * value) for name, value in metrics.items()}
             return jnp.sum(weights * loss), jax.lax.stop_gradient(sums)
 
-        fields = ("advantages", "old_log_probs", "reference")
-        return next_token_loss(model, term, fields, self.temperature)
+        fields = ["advantages", "old_log_probs", "reference"]
+        if self.beside is None:
+            return next_token_loss(model, term, fields, self.temperature)
+        beside = self.beside(model)
+        return next_token_loss(model, term, [*fields, "warm"], self.temperature, beside)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,23 +230,47 @@ class ValueLoss:
 
     Attributes:
       clip: see `PolicyGradient.value_clip`.
+      values: how the model tells V: `values_before`, or `chances_before` for a reward model.
     """
 
     clip: float
+    values: Callable = values_before
 
     def __call__(self, model: Transformer) -> LossFn:
         """The loss function of a model with scalar output."""
 
         def loss_fn(params, batch, key):
             del key
-            values = values_before(model, params, batch["tokens"])
+            values = self.values(model, params, batch["tokens"])
             loss = clipped_value_loss(values, batch["old_values"], batch["returns"], self.clip)
             return jnp.sum(batch["weights"] * loss), {}
 
         return loss_fn
 
 
-def values_before(model: Transformer, params, tokens):
-    """[B, T]: entry t is V of the text before token t, told by the state at t − 1."""
-    values = model.apply({"params": params}, tokens)
-    return jnp.pad(values[:, :-1], ((0, 0), (1, 0)))
+@dataclasses.dataclass(frozen=True)
+class SharedValueLoss:
+    """`ValueLoss` of a value head on the policy's trunk, times a weight, beside `PolicyLoss`.
+
+    While `warm` is 1 its gradient stops at the trunk.
+
+    Attributes:
+      clip: see `PolicyGradient.value_clip`.
+      weight: see `PolicyGradient.value_weight`.
+    """
+
+    clip: float
+    weight: float
+
+    def __call__(self, model: Transformer):
+        """Adds to `next_token_loss`."""
+
+        def beside(params, hidden, batch):
+            warm = batch["warm"][..., None] > 0
+            hidden = jnp.where(warm, jax.lax.stop_gradient(hidden), hidden)
+            values = _before(model.apply({"params": params}, hidden, method="values"))
+            loss = clipped_value_loss(values, batch["old_values"], batch["returns"], self.clip)
+            loss = jnp.sum(batch["weights"] * loss)
+            return self.weight * loss, {"value_loss": jax.lax.stop_gradient(loss)}
+
+        return beside

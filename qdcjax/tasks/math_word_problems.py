@@ -23,24 +23,29 @@ class GSM8K:
     """Grade-school problems with worked solutions, 7,473 for training and 1,319 for testing.
 
     Splits: `test`; `validation`, the last 500 of the training file (a tenth of it where it has
-    fewer than 5,000); `train`, all before those. An answer is a number without commas, and a
-    solution keeps its `<<48/2=24>>` calculations.
+    fewer than 5,000); `train`, all before those; `svamp`, the problems of `SVAMP`, which test what
+    was learned here. An answer is a number without commas, and a solution keeps its `<<48/2=24>>`
+    calculations.
 
     Attributes:
       data: a folder with `train.jsonl` and `test.jsonl`, or a data set on the Hub.
+      svamp: `data` of `SVAMP`, for the split of that name.
     """
 
     data: str = "openai/gsm8k"
+    svamp: str = "ChilleD/SVAMP"
 
     def problems(self, split: str, count: int | None = None) -> Sequence[Problem]:
-        """The first `count` problems of `train`, `validation` or `test`, in the file's order.
+        """The first `count` problems of a split, in the file's order.
 
         Raises:
           FileNotFoundError: `data` is no folder with the split's file, nor on the Hub.
           ValueError: the split is unknown, a row lacks its question or its answer, or a file is
             cut short.
         """
-        _require_split(split, ("train", "validation", "test"))
+        _require_split(split, ("train", "validation", "test", "svamp"))
+        if split == "svamp":
+            return SVAMP(self.svamp).problems("test", count)
         rows = self._rows("test" if split == "test" else "train")
         if split != "test":
             kept = len(rows) - min(VALIDATION_SIZE, len(rows) // 10)

@@ -5,6 +5,7 @@ Shapes: B sequences of T tokens, right-padded. `weights` [B, T] add to one over 
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from qdcjax.models.transformer import Transformer
 from qdcjax.training.step import LossFn
 
 Term = Callable[[jax.Array, jax.Array, dict[str, jax.Array]], tuple[jax.Array, dict]]
+Beside = Callable[[Any, jax.Array, dict[str, jax.Array]], tuple[jax.Array, dict]]
 
 
 def token_log_probs(
@@ -65,7 +67,11 @@ def language_model_loss(model: Transformer):
 
 
 def next_token_loss(
-    model: Transformer, term: Term, fields: Sequence[str] = (), temperature: float = 1.0
+    model: Transformer,
+    term: Term,
+    fields: Sequence[str] = (),
+    temperature: float = 1.0,
+    beside: Beside | None = None,
 ) -> LossFn:
     """Σ_t term(logits that predict token t, log p(token t | tokens < t), fields of token t).
 
@@ -77,6 +83,8 @@ def next_token_loss(
         over its positions; among the fields is `weights`.
       fields: of the batch, [B, T] each, what else the term reads of a token.
       temperature: that divides the logits.
+      beside: `(params, hidden states [B, T, D], batch) -> (loss, metrics)` of another head on the
+        same trunk, added to the rest.
     """
 
     def sums(params, hidden, of_token):
@@ -94,10 +102,14 @@ def next_token_loss(
             for name in ("tokens", "weights", *fields)
         }
         output = {name: params[name] for name in ("embed", "head") if name in params}
-        if not model.config.logit_chunk:
-            return sums(output, hidden, of_token)
-        chunk = math.gcd(model.config.logit_chunk, hidden.shape[1])
-        return _in_chunks(sums, chunk)(output, hidden, of_token)
+        function = sums
+        if model.config.logit_chunk:
+            function = _in_chunks(sums, math.gcd(model.config.logit_chunk, hidden.shape[1]))
+        found = function(output, hidden, of_token)
+        if beside is not None:
+            loss, metrics = beside(params, hidden, batch)
+            found = found[0] + loss, found[1] | metrics
+        return found
 
     return loss_fn
 

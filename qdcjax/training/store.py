@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
@@ -14,7 +16,7 @@ from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.checkpoints import load_params, save_params
 from qdcjax.training.processes import is_writer, wait_for_all
-from qdcjax.training.sharding import param_shardings
+from qdcjax.training.sharding import init_on_mesh, mesh_of, param_shardings
 
 SHAPE_FILE = "model.json"
 
@@ -32,6 +34,20 @@ class StoredModel:
     model: Transformer
     params: Any
     tokenizer: Tokenizer
+
+    def with_shape(self, key: jax.Array, **changes) -> "StoredModel":
+        """The same trunk in a model of another output, whose own parameters are fresh.
+
+        Args:
+          key: of the fresh parameters.
+          changes: of `TransformerConfig`, such as `output="scalar"` or `value_head=True`.
+        """
+        model = Transformer(dataclasses.replace(self.model.config, **changes))
+        fresh = init_on_mesh(model, key, mesh_of(self.params))
+        # Copies, since training gives its initial parameters' memory away.
+        kept = {name: jax.tree.map(jnp.copy, self.params[name]) for name in fresh
+                if name in self.params}  # fmt: skip
+        return StoredModel(model, {**fresh, **kept}, self.tokenizer)
 
 
 def save_model(folder: Path, stored: StoredModel) -> None:

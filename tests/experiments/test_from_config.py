@@ -2,12 +2,19 @@
 
 import pytest
 
-from configs import evaluate, expert_iteration, grpo, ppo, rcrl, rloo, sft, sorm
+from configs import evaluate, expert_iteration, grpo, ppo, pretrain, rcrl, rloo, sft, sorm
 from qdcjax.experiments import from_config
 
 CONFIGS = {"sft": sft, "sorm": sorm, "evaluate": evaluate, "expert_iteration": expert_iteration}
 CONFIGS |= {"ppo": ppo, "rloo": rloo, "grpo": grpo, "rcrl": rcrl}
-SECTIONS = ["task", "mesh", "sft.optimizer", *from_config.TRAINING, *from_config.SAMPLING]
+SECTIONS = [
+    "task",
+    "misconceptions",
+    "mesh",
+    "sft.optimizer",
+    *from_config.TRAINING,
+    *from_config.SAMPLING,
+]
 SECTIONS += from_config.ALGORITHMS
 
 
@@ -19,7 +26,8 @@ def test_every_config_passes(study, preset):
 
 def config_with(section: str) -> dict:
     """A smoke preset that has such a section."""
-    found = (config.get_config("smoke").to_dict() for config in CONFIGS.values())
+    configs = [*CONFIGS.values(), pretrain]
+    found = (config.get_config("smoke").to_dict() for config in configs)
     return next(config for config in found if section.split(".")[0] in config)
 
 
@@ -32,6 +40,20 @@ def test_a_misspelt_field_of_any_section_is_named(section):
     fields["topk"] = 5
     with pytest.raises(ValueError, match=rf"^{section}\.topk is no field of this section: it has"):
         from_config.check(config)
+
+
+@pytest.mark.parametrize("study", ["ppo", "rloo", "grpo"])
+def test_adam_s_epsilon_suits_small_gradients(study):
+    config = CONFIGS[study].get_config("").to_dict()
+    mesh = from_config.mesh(config["mesh"])
+    for section in filter(config.__contains__, from_config.ONLINE):
+        assert from_config.online_training(config, section, mesh).optimizer.eps == 1e-5
+
+
+@pytest.mark.parametrize("preset", ["", "smoke", "smollm2"])
+def test_a_reward_model_labels_what_it_did_not_learn_from(preset):
+    config = rcrl.get_config(preset)
+    assert config.drafts.split != config.rollouts.split
 
 
 @pytest.mark.parametrize("name", ["steps", "buckets", "pack", "log_every", "evaluate_every"])

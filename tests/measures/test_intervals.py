@@ -7,9 +7,11 @@ import pytest
 
 from qdcjax.measures import intervals
 from qdcjax.measures.intervals import (
+    Interval,
     bootstrap,
     bootstrap_statistics,
     draws,
+    over_runs,
     over_seeds,
     percentiles,
     resample,
@@ -184,6 +186,46 @@ def test_one_seed_has_the_bootstrap_alone():
 def test_an_undefined_seed_leaves_no_mean():
     found = over_seeds([[0.5, 0.5], [math.nan, 0.5]], 50)
     assert math.isnan(found.value) and found.method == "undefined"
+
+
+def test_runs_and_their_own_ends_add_in_quadrature():
+    """Distances of .1, .3 and .5 below, of 0, 1 and .2 above; s = .1."""
+    runs = [Interval(0.5, 0.4, 0.5), Interval(0.7, 0.4, 1.7), Interval(0.6, 0.1, 0.8)]
+    found = over_runs(runs)
+    t = 4.302653 * 0.1 / math.sqrt(3)  # t of 97.5 % at 2 degrees of freedom
+    assert found.value == pytest.approx(0.6)
+    assert found.value - found.low == pytest.approx(math.hypot(t, 0.3), rel=1e-5)
+    assert found.high - found.value == pytest.approx(math.hypot(t, 0.4), rel=1e-5)
+    assert found.method == "95 % t over 3 seeds and the runs' own intervals, in quadrature"
+    narrower = over_runs(runs, confidence=0.9)
+    assert 2.919986 * 0.1 / math.sqrt(3) < narrower.value - narrower.low < found.value - found.low
+    assert narrower.method.startswith("90 % t over 3 seeds")
+
+
+def test_runs_have_a_wider_interval_than_their_values_alone():
+    runs = [Interval(value, value - 0.05, value + 0.02) for value in (0.5, 0.7, 0.6)]
+    found, alone = over_runs(runs), students_t([run.value for run in runs])
+    assert found.low < alone.low < alone.high < found.high
+
+
+def test_runs_of_one_value_have_their_own_ends():
+    found = over_runs([Interval(0.5, 0.4, 0.8), Interval(0.5, 0.2, 0.6)])
+    assert (found.low, found.value, found.high) == pytest.approx((0.3, 0.5, 0.7))
+
+
+def test_one_run_keeps_its_own_interval():
+    run = Interval(0.5, 0.4, 0.8, "95 % bootstrap over 9 clusters, 2,000 resamples")
+    assert over_runs([run]) is run
+
+
+def test_runs_without_ends_count_as_exact():
+    exact = [Interval(value, math.nan, math.nan) for value in (1.0, 2.0, 3.0)]
+    found, alone = over_runs(exact), students_t([1.0, 2.0, 3.0])
+    assert (found.low, found.value, found.high) == (alone.low, alone.value, alone.high)
+    with_one = over_runs([exact[0], exact[1], Interval(3.0, 2.1, 4.5)])
+    half = alone.high - alone.value
+    assert with_one.value - with_one.low == pytest.approx(math.hypot(half, 0.9 / 3))
+    assert with_one.high - with_one.value == pytest.approx(math.hypot(half, 1.5 / 3))
 
 
 @pytest.mark.parametrize(

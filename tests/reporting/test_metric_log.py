@@ -6,7 +6,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
-from qdcjax.reporting.metrics import MetricLog, read_metrics
+from qdcjax.reporting.metrics import MetricLog, copy_records, read_metrics
 
 
 def log_steps(workdir, stage, steps, resume_step=0):
@@ -94,6 +94,60 @@ def test_a_line_that_is_no_record_is_an_error_that_names_it(tmp_path):
         read_metrics(path, "student")
     with pytest.raises(ValueError, match="line 1"):
         MetricLog(tmp_path, "student")
+
+
+def test_records_of_a_stage_and_of_its_parts_alone_are_copied(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    for stage in ("orm/round", "orm", "orm-0", "student", "student/orm", "orm/b/c"):
+        log_steps(source, stage, [1])
+    copy_records(source, target, "orm")
+    for stage in ("orm", "orm/round", "orm/b/c"):
+        assert read_metrics(target / "metrics.jsonl", stage) == [
+            {"stage": stage, "step": 1, "loss": 1.0}
+        ]
+    assert len((target / "metrics.jsonl").read_text().splitlines()) == 3
+    events = read_events(target / "tensorboard" / "orm" / "round")
+    assert [v.simple_value for e in events for v in e.summary.value] == [1.0]
+
+
+def test_copied_records_keep_their_order_and_values(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    with MetricLog(source, "orm") as log:
+        log.write(5, {"loss": 0.25, "accuracy": math.nan})
+        log.write(9, {"tokens": 7})
+        log.write(7, {"loss": -1e-9})
+    copy_records(source, target, "orm")
+    lines = (target / "metrics.jsonl").read_text()
+    assert lines == (source / "metrics.jsonl").read_text()
+    assert [r["step"] for r in read_metrics(target / "metrics.jsonl", "orm")] == [5, 9, 7]
+
+
+def test_copied_records_take_the_place_of_the_stage_s_own(tmp_path):
+    """Those of other stages stay; copying again adds nothing; the source is left as it was."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for stage in ("orm", "orm/round"):
+        log_steps(source, stage, [1, 2])
+    before = (source / "metrics.jsonl").read_bytes()
+    log_steps(target, "orm", [1, 2, 3, 4])
+    log_steps(target, "student", [1, 2, 3])
+    for _ in range(2):
+        copy_records(source, target, "orm")
+        path = target / "metrics.jsonl"
+        assert [r["step"] for r in read_metrics(path, "orm")] == [1, 2]
+        assert [r["step"] for r in read_metrics(path, "orm/round")] == [1, 2]
+        assert [r["step"] for r in read_metrics(path, "student")] == [1, 2, 3]
+    assert (source / "metrics.jsonl").read_bytes() == before
+
+
+def test_without_records_at_the_source_nothing_is_copied(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    copy_records(source, target, "orm")
+    assert not target.exists()
+    log_steps(target, "orm", [1])
+    log_steps(source, "student", [1])
+    before = (target / "metrics.jsonl").read_bytes()
+    copy_records(source, target, "orm")
+    assert (target / "metrics.jsonl").read_bytes() == before
 
 
 def test_reserved_names_are_refused(tmp_path):

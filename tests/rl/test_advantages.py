@@ -128,3 +128,14 @@ def test_all_of_it_under_jit_and_vmap(episodes):
     together = jax.jit(jax.vmap(lambda r, v, m: whiten(gae(r, v, m, 0.9, 0.8)[0], m)))(*several)
     alone = whiten(gae(*episodes, 0.9, 0.8)[0], episodes[2])
     np.testing.assert_allclose(together[1], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("advantages", [leave_one_out, standardised])
+def test_what_does_not_count_is_in_no_baseline(advantages):
+    """A question's other samples have the advantages that they have without it."""
+    scores = jnp.asarray([[1.0, 0.0, 0.25, 1.0], [1.0, 0.0, 0.0, 0.0]])
+    counted = jnp.asarray([[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]])
+    found = advantages(scores, counted)
+    np.testing.assert_allclose(found[0, :3], advantages(scores[:1, :3])[0], atol=1e-6)
+    assert found[0, 3] == 0 and np.all(found[1] == 0)
+    assert dead_groups(scores, counted).tolist() == [False, True]

@@ -206,3 +206,4 @@ def test_the_room_s_size_changes_nothing():
     )
     for one, other in zip(jax.tree.leaves(narrow), jax.tree.leaves(wide), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+    assert figures(TABLE, 2, 4) == pytest.approx(figures(TABLE, 2, 104), rel=1e-6)

@@ -16,8 +16,11 @@ from qdcjax.models.transformer import Transformer
 from qdcjax.rl.policy_gradient import (
     PolicyGradient,
     PolicyLoss,
+    SharedValueLoss,
     ValueLoss,
     advantages_and_returns,
+    chances_before,
+    shared_values_before,
     values_before,
 )
 from qdcjax.training import sharding
@@ -129,6 +132,12 @@ def test_dead_groups_and_lone_samples_give_exactly_nothing(algorithm):
         ({"penalty": -1.0}, "penalty=-1.0 must be at least 0"),
         ({"kl_horizon": 0}, "kl_horizon=0 must be at least 1"),
         ({"lam": 1.5}, "lam=1.5 must be at most 1"),
+        ({"dual_clip": 0.5}, "dual_clip=0.5 must be above 1, or 0 for none"),
+        ({"critic": "orm"}, "critic='orm' must be one of policy, reward_model, shared"),
+        (
+            {"critic_warmup": 9, "iterations": 9},
+            "critic_warmup=9 must leave some of the 9 iterations to the policy",
+        ),
         ({"kl_target": 6.0, "kl_in": "loss"}, "kl_target=6.0 adapts the reward: set kl_in=reward"),
     ],
 )
@@ -144,13 +153,15 @@ CONFIG = TransformerConfig(
     vocab_size=16, layers=1, width=16, heads=2, kv_heads=1, head_width=8, mlp_width=16
 )
 MODEL, CRITIC = Transformer(CONFIG), Transformer(dataclasses.replace(CONFIG, output="scalar"))
+SHARED = Transformer(dataclasses.replace(CONFIG, value_head=True))
 LENGTHS, PROMPT, WIDTH, END = (16, 3, 9, 5, 12, 4, 7, 14), 2, 16, 2
 KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
 def params(random_params):
-    return {MODEL: random_params(MODEL), CRITIC: random_params(CRITIC)}
+    found = {model: random_params(model) for model in (MODEL, CRITIC, SHARED)}
+    return found | {SHARED: found[SHARED] | found[MODEL]}
 
 
 @functools.partial(jax.jit, static_argnames="temperature")
@@ -179,13 +190,18 @@ def batch(params):
         "reference": now + 0.4 * noise[2],
         "old_values": 0.3 * noise[3],
         "returns": noise[0],
+        "warm": np.zeros((8, WIDTH), np.float32),
     }
     return {"tokens": tokens, "mask": mask} | {
         name: np.asarray(values * mask) for name, values in columns.items()
     }
 
 
-LOSSES = {"policy": (PolicyLoss(0.2, 0.3, 0.1, 1.0), MODEL), "value": (ValueLoss(0.2), CRITIC)}
+LOSSES = {
+    "policy": (PolicyLoss(0.2, 0.3, 0.1, 1.0), MODEL),
+    "value": (ValueLoss(0.2), CRITIC),
+    "shared": (PolicyLoss(0.2, 0.3, 0.1, 1.0, beside=SharedValueLoss(0.2, 0.5)), SHARED),
+}
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +306,42 @@ def test_a_token_s_value_is_told_by_the_state_before_it(params, batch):
         assert t == 15 or np.abs(other[0, t + 1 :] - values[0, t + 1 :]).min() > 1e-5
 
 
+def test_a_shared_trunk_learns_from_both_losses(params, batch, whole):
+    """The policy's own gradient, and half of that of the value's squared error."""
+
+    @jax.jit
+    @jax.grad
+    def of_values(params):
+        values = shared_values_before(SHARED, params, batch["tokens"])
+        old, returns = batch["old_values"], batch["returns"]
+        near = jnp.clip(values, old - 0.2, old + 0.2)
+        squares = jnp.maximum((values - returns) ** 2, (near - returns) ** 2) / 2
+        return 0.5 * jnp.sum(batch["mask"] * squares) / batch["mask"].sum()
+
+    of_values = of_values(params[SHARED])
+    found, metrics = whole["shared"]
+    for name in params[MODEL]:
+        sums = jax.tree.map(jnp.add, of_values[name], whole["policy"][0][name])
+        assert_same(found[name], sums)
+    assert_same(found["value"], of_values["value"])
+    assert metrics["value_loss"] > 0.01
+
+
+def test_while_it_warms_up_a_value_head_learns_alone(gradient, params, batch):
+    found, metrics = gradient("shared", batch | {"warm": np.ones((8, WIDTH), np.float32)})
+    for name in params[MODEL]:
+        assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(found[name])), name
+    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(found["value"]))
+    assert metrics["loss"] == pytest.approx(0.5 * float(metrics["value_loss"]))
+
+
+def test_a_reward_model_s_value_is_the_chance_that_it_gives(params, batch):
+    tokens = jnp.asarray(batch["tokens"][:2])
+    scores = CRITIC.apply({"params": params[CRITIC]}, tokens)
+    found = chances_before(CRITIC, params[CRITIC], tokens)
+    np.testing.assert_allclose(found[:, 1:], jax.nn.sigmoid(scores[:, :-1]), atol=1e-6)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_hundred_columns_of_padding_change_nothing(gradient, batch, whole, loss):
     wide = {name: np.pad(values, ((0, 0), (0, 100))) for name, values in batch.items()}
@@ -310,7 +362,7 @@ def test_what_is_no_action_carries_no_loss(gradient, batch, whole, loss):
     other = {
         name: np.where(batch["mask"] > 0, values, 3.0).astype(np.float32)
         for name, values in batch.items()
-        if name not in ("tokens", "mask")
+        if name not in ("tokens", "mask", "warm")
     }
     assert_same(gradient(loss, batch | other), whole[loss])
 

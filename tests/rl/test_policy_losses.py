@@ -47,6 +47,17 @@ def test_a_ratio_out_of_all_bounds_stays_finite(far):
     assert np.isfinite(k3(row(far), row(0.0))).all()
 
 
+def test_a_difference_of_log_probs_counts_as_twenty_at_most():
+    far, e20 = 25.0, 485_165_195.41
+    loss, _ = clipped_policy_loss(row(far, -far), row(0, 0), row(-1, 1))
+    np.testing.assert_allclose(loss, row(e20, -1 / e20), rtol=1e-6)
+    np.testing.assert_allclose(k3(row(0, far), row(far, 0)), row(e20 - 21, 19), rtol=1e-6)
+    near, e19 = 19.0, 178_482_300.96
+    loss, _ = clipped_policy_loss(row(near), row(0), row(-1))
+    np.testing.assert_allclose(loss, row(e19), rtol=1e-6)
+    np.testing.assert_allclose(k3(row(0), row(near)), row(e19 - 20), rtol=1e-6)
+
+
 def test_the_value_s_loss_by_hand():
     values, old, returns = row(1.0, 1.0, 0.1), row(0.0, 0.9, 0.0), row(0.0, 2.0, 1.0)
     found = clipped_value_loss(values, old, returns, clip=0.2)
@@ -81,3 +92,15 @@ def test_explained_variance_of_the_right_the_mean_and_nothing():
     assert explained_variance(row(2, 2, 2, 9), returns, mask) == pytest.approx(0, abs=1e-6)
     assert explained_variance(row(3, 2, 1, 9), returns, mask) == pytest.approx(-3, rel=1e-5)
     assert explained_variance(returns, row(1, 1, 1, 1), mask) == 0
+
+
+def test_dual_clip_bounds_what_a_bad_token_costs():
+    """A bad token that became 10 times as likely costs 3 |A| and teaches nothing more."""
+    ratio, advantages = jnp.log(jnp.asarray([[10.0, 2.0, 10.0]])), row(-2.0, -2.0, 2.0)
+    loss, clipped = clipped_policy_loss(ratio, 0 * ratio, advantages, dual=3.0)
+    np.testing.assert_allclose(loss, row(6.0, 4.0, -2.4), rtol=1e-6)
+    np.testing.assert_array_equal(clipped, row(1, 0, 1))
+    without, _ = clipped_policy_loss(ratio, 0 * ratio, advantages)
+    np.testing.assert_allclose(without, row(20.0, 4.0, -2.4), rtol=1e-6)
+    slope = jax.grad(lambda x: clipped_policy_loss(x, 0 * x, advantages, dual=3.0)[0].sum())(ratio)
+    assert slope[0, 0] == 0 != slope[0, 1]

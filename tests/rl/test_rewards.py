@@ -1,5 +1,7 @@
 """What a solution earns and at which token; and that nobody earns an answer without having one."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.steps import segment, separator_tokens
-from qdcjax.rl.rewards import CREDIT, by_model, dense, sparse
+from qdcjax.rl.rewards import CREDIT, by_model, by_task, dense, sparse
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems import Dials, WordProblems
 from qdcjax.training.store import StoredModel
@@ -186,6 +188,30 @@ def test_credit_is_never_over_a_half_and_an_answer_is_one_or_nothing(columns, te
     credit = all_of_it - answer
     assert credit.min() >= 0 and credit.sum() <= CREDIT + 1e-6
     assert set(np.flatnonzero(credit)) <= set(table["ends"][0])
+
+
+# ---- rewards of a task ----
+
+
+def test_a_task_s_own_reward_lies_at_the_last_token_of_what_is_whole():
+    table = {
+        "problem_id": ["p", "q", "p", "p"],
+        "text": ["four", "four", "", "four"],
+        "tokens": [[5, 6, 2], [2], [7, 2], [5, 6, 7]],
+        "truncated": [False, False, False, True],
+    }
+    problems = {"p": Problem("p", "?", "8"), "q": Problem("q", "?", "-16")}
+    task = SimpleNamespace(reward=lambda problem, text: len(text) / int(problem.answer))
+    found = by_task(table, problems, task)
+    assert [reward.tolist() for reward in found] == [[0, 0, 0.5], [-0.25], [0, 0], [0, 0, 0]]
+    assert {reward.dtype for reward in found} == {np.dtype(np.float32)}
+
+
+def test_a_task_does_not_reward_what_the_room_cut():
+    """Nor is it asked to."""
+    table = {"problem_id": ["p"], "text": ["four"], "tokens": [[5]], "truncated": [True]}
+    (found,) = by_task(table, {"p": PROBLEM}, None)
+    assert found.tolist() == [0]
 
 
 # ---- rewards of a model ----

@@ -12,6 +12,7 @@ from qdcjax.tasks.word_problems.library import (
     HELD_OUT_TEMPLATES,
     TEMPLATES,
 )
+from qdcjax.tasks.word_problems.misconceptions import Misconceptions, demonstrations
 
 __all__ = [
     "DEFAULT_HELD_OUT",
@@ -21,5 +22,7 @@ __all__ = [
     "SPLITS",
     "TEMPLATES",
     "Dials",
+    "Misconceptions",
     "WordProblems",
+    "demonstrations",
 ]

@@ -1,0 +1,31 @@
+"""Whole runs of RLOO in one program on the chip: sampling, reward and updates; and many at once.
+
+    python -m qdcjax.main --config=configs/on_chip.py
+    python -m qdcjax.main --config=configs/on_chip.py \
+        --sweep='on_chip.seed=0:16;policy_gradient.kl=0,.01,.03,.1;learn.optimizer.learning_rate=1e-4,3e-4'
+
+Runs of a sweep that differ in these fields share one program, spread over the devices.
+`on_chip.seed` draws rollouts and their order; `seed` draws problems, student and test samples, as
+everywhere.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import rloo
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    if preset not in ("", "smoke"):
+        raise ValueError(f"preset={preset!r} must be smoke, or nothing")
+    config = rloo.get_config(preset)
+    config.study = config.name = "on_chip"
+    config.evaluation.calculator = config.rollouts.calculator = False  # it works on the host
+    if not preset:
+        config.sft.update(questions=30_000, steps=1_800)
+    config.on_chip = ConfigDict({"seed": 0, "members_at_once": 1})
+    del config.evaluate_at
+    for field in ("batch_size", "buckets"):
+        del config.rollouts[field]
+    for field in ("microbatches", "checkpoint_every"):
+        del config.learn[field]
+    return config

@@ -1,0 +1,131 @@
+"""Ways to learn to reason by reward, from the same starting points and with as many rollouts.
+
+    python -m qdcjax.main --config=configs/rl_comparison.py
+    python -m qdcjax.main --config=configs/rl_comparison.py:study
+
+A language model is pretrained on demonstrations of fallible solvers and fine-tuned on a few right
+ones, lightly and long. Each algorithm begins at each of the three. Every run has its own folder and
+page in members/. The preset `study` has three seeds, a second model size, and reward models that
+rerank each policy's samples.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import evaluate, expert_iteration, grpo, ppo, pretrain, rcrl, rloo, sft
+
+ALL = ("expert_iteration", "ppo", "ppo_dense", "rloo", "grpo", "rcrl")
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    if preset not in ("", "smoke", "study"):
+        raise ValueError(f"preset={preset!r} must be smoke, study, or nothing")
+    size = "smoke" if preset == "smoke" else ""
+    config = ConfigDict({"study": "rl_comparison", "preset": preset, "seed": 0, "seeds": (0,)})
+    config.main_size, config.main_start = "small", "light"
+    config.pretrain = pretrain.get_config(size)
+    config.fine_tune = ConfigDict({name: sft.get_config(size) for name in ("light", "long")})
+    config.algorithms = ConfigDict(
+        {
+            "expert_iteration": expert_iteration.get_config(size),
+            "ppo": ppo.get_config(size),
+            "ppo_dense": ppo.get_config(size),
+            "rloo": rloo.get_config(size),
+            "grpo": grpo.get_config(size),
+            "rcrl": rcrl.get_config(size),
+        }
+    )
+    config.algorithms.ppo_dense.policy_gradient.reward = "dense"
+    config.rerank = evaluate.get_config(size)
+    config.rerank.reward_model = "own"
+    config.plan = ConfigDict({"small": plan(("pretrained", "light", "long"), ALL, ("ppo",))})
+    share(config)
+    config.predictions = predictions()
+    if preset == "smoke":
+        smoke(config)
+    else:
+        embedded(config)
+    if preset == "study":
+        study(config)
+    else:
+        del config.pretrain.sizes.large
+    return config
+
+
+def plan(starts: tuple, algorithms: tuple, reranked: tuple) -> ConfigDict:
+    """Which algorithms begin at which starts, and whose samples a reward model ranks."""
+    return ConfigDict({"starts": starts, "algorithms": algorithms, "reranked": reranked})
+
+
+def share(config: ConfigDict) -> None:
+    """Gives all runs the same sections, so that a flag changes all: --config.task.max_depth=4."""
+    runs = [config.pretrain, config.rerank, *config.fine_tune.values()]
+    runs += config.algorithms.values()
+    for section in ("task", "evaluation", "mesh"):
+        config[section] = config.pretrain[section]
+        for run in runs:
+            run[section] = config[section]
+
+
+def embedded(config: ConfigDict) -> None:
+    """Minutes on two CPU cores."""
+    config.evaluation.splits = ("test",)
+    for name, steps in {"light": 50, "long": 400}.items():
+        tuned = config.fine_tune[name].sft
+        tuned.update(questions=500, steps=steps, checkpoint_every=400, evaluate_every=0)
+        tuned.optimizer.learning_rate = 1e-3
+    config.rerank.drafts.update(questions=300, calculator=True)
+    config.rerank.reward.steps = 200
+    for algorithm in config.algorithms.values():
+        algorithm.rollouts.questions = 512
+        if "policy_gradient" in algorithm:
+            algorithm.policy_gradient.iterations = 16
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds: two algorithms from one start."""
+    config.evaluation.splits = ("test",)
+    config.plan.small.update(starts=("pretrained", "light"), algorithms=("expert_iteration", "ppo"))
+    for tuned in config.fine_tune.values():
+        tuned.sft.steps = 50
+    config.rerank.drafts.questions = 12
+
+
+def study(config: ConfigDict) -> None:
+    """Hours on two CPU cores: what the verdicts come from."""
+    config.seeds = (0, 1, 2)
+    config.plan.small.reranked = ("expert_iteration", "ppo", "rloo", "grpo")
+    config.plan.large = plan(("pretrained", "light"), ("expert_iteration",), ())
+    config.evaluation.update(questions=1_000, samples=16)
+    for algorithm in config.algorithms.values():
+        if "policy_gradient" in algorithm:
+            algorithm.policy_gradient.iterations = 40
+        algorithm.rollouts.questions = 1_280
+
+
+def predictions() -> ConfigDict:
+    """The claims of the paper's page, each with a statistic's threshold fixed before any run."""
+    found = {
+        "R1_experts": ("expert iteration ends no lower than PPO, greedy", 0.0, "above"),
+        "R1_gain": ("PPO raises greedy accuracy over fine-tuning", 0.0, "above"),
+        "R1_spread": ("the algorithms lie within half of the best one's gain", 0.0, "below"),
+        "R2_gap": ("without fine-tuning, expert iteration ends within 10 points", 0.1, "below"),
+        "R2_size": ("that gap is smaller for the larger model", 0.0, "below"),
+        "R3_greedy": ("longer fine-tuning raises greedy accuracy", 0.0, "above"),
+        "R3_most": ("and lowers pass@K", 0.0, "below"),
+        "R3_gains": ("expert iteration raises both from either", 0.0, "above"),
+        "R4_experts": ("over half of the gain in pass@K comes in round one", 0.0, "above"),
+        "R4_ppo": ("over half of PPO's comes in the first fifth", 0.0, "above"),
+        "R5_early": ("the dense reward learns faster early", 0.0, "above"),
+        "R5_end": ("and ends no higher", 0.0, "below"),
+        "R6": ("both need as many rollouts to come near their end, within ten times", 1.0, "below"),
+        "R7": ("later rounds add different right solutions", 0.0, "above"),
+        "R8_pass_over_rerank": ("pass@K exceeds rerank@K", 0.0, "above"),
+        "R8_rerank_over_maj": ("rerank@K exceeds maj@K", 0.0, "above"),
+        "R8_maj_over_greedy": ("maj@K exceeds one greedy answer", 0.0, "above"),
+    }
+    return ConfigDict(
+        {
+            name: {"claim": claim, "threshold": threshold, "direction": direction}
+            for name, (claim, threshold, direction) in found.items()
+        }
+    )

@@ -1,0 +1,102 @@
+"""Expert iteration, PPO, RLOO, GRPO and return-conditioned RL, compared (arXiv 2403.04642).
+
+For each seed a language model is pretrained and fine-tuned, lightly and long; each algorithm begins
+at each of these starting points, with as many rollouts of the same questions. Every one of these
+runs is a member: a whole run of its own study, in its own folder.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from qdcjax.experiments import from_config, publish, rl_comparison_report
+from qdcjax.experiments.members import Member, folder_of, open_members, run_members
+from qdcjax.experiments.rl_comparison_findings import PRETRAINED, Comparison
+from qdcjax.experiments.rl_comparison_runs import GREEDY, read_run, table_of
+from qdcjax.measures.predictions import judge
+from qdcjax.workdir import Workdir
+
+RERANKED = "-reranked"
+
+
+def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
+    """All members, and what they say of the predictions."""
+    members = list(members_of(config, workdir.path))
+    for member in members:
+        from_config.check(member.config)
+    predictions = from_config.predictions(config["predictions"])
+    publish.fix_predictions(workdir)
+    opened = open_members(workdir, members)
+    summaries = run_members(workdir, opened)
+
+    kinds = {member_name(*kind): kind for kind in kinds_of(config)}
+    runs = [read_run(kind, opened[name], summaries[name]) for name, kind in kinds.items()]
+    most = runs[0].workdir.config["evaluation"]["samples"]
+    sizes = sorted(config["plan"], key=lambda size: size != config["main_size"])
+    comparison = Comparison(runs, config["main_start"], sizes, most)
+    statistics = comparison.statistics([of for n, of in summaries.items() if n.endswith(RERANKED)])
+    verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
+    results = table_of(runs, (GREEDY, f"maj_at_{most}", f"pass_at_{most}")) | statistics
+    return publish.publish(
+        workdir,
+        lambda: rl_comparison_report.report(workdir, comparison, results, verdicts),
+        publish.flat(results),
+        verdicts,
+    )
+
+
+def kinds_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]:
+    """Size, start, algorithm and seed of every run of an algorithm."""
+    for seed in config["seeds"]:
+        for size, plan in config["plan"].items():
+            for start in plan["starts"]:
+                for algorithm in plan["algorithms"]:
+                    yield size, start, algorithm, seed
+
+
+def member_name(size: str, start: str, algorithm: str, seed: int) -> str:
+    """The member that runs an algorithm."""
+    return f"{size}-{start}-{algorithm}-{seed}"
+
+
+def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
+    """Every run of the comparison, each after those that it goes on from.
+
+    Args:
+      config: of the comparison.
+      path: its folder.
+    """
+    for seed in config["seeds"]:
+        pretrained = f"{PRETRAINED}-{seed}"
+        yield Member(pretrained, made(config["pretrain"], seed))
+        for size, plan in config["plan"].items():
+            for start in plan["starts"]:
+                if start != PRETRAINED:
+                    base = folder_of(path, pretrained) / "stages" / size
+                    tuned = made(config["fine_tune"][start], seed)
+                    tuned["policy"]["pretrained"] = str(base)
+                    yield Member(f"{size}-{start}-{seed}", tuned)
+    for size, start, algorithm, seed in kinds_of(config):
+        policy = folder_of(path, f"{PRETRAINED}-{seed}") / "stages" / size
+        if start != PRETRAINED:
+            policy = folder_of(path, f"{size}-{start}-{seed}") / "stages" / "student"
+        name = member_name(size, start, algorithm, seed)
+        learning = made(config["algorithms"][algorithm], seed, policy)
+        yield Member(name, learning)
+        if start == config["main_start"] and algorithm in config["plan"][size]["reranked"]:
+            policy = folder_of(path, name) / "stages" / last_policy(learning)
+            yield Member(f"{name}{RERANKED}", made(config["rerank"], seed, policy))
+
+
+def made(config: Mapping[str, Any], seed: int, policy: Path | None = None) -> dict[str, Any]:
+    """A member's config: that of its study, with its seed and the policy that it begins with."""
+    found = copy.deepcopy(dict(config)) | {"seed": seed}
+    return found | ({"checkpoint": str(policy)} if policy else {})
+
+
+def last_policy(config: Mapping[str, Any]) -> str:
+    """The stage in which a study of reinforcement learning leaves its policy."""
+    if config["study"] == "expert_iteration":
+        return f"round-{config['expert_iteration']['rounds']}"
+    return "learned"

@@ -1,0 +1,111 @@
+"""The report of the comparison: every algorithm from every start, and how each learned."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qdcjax.experiments import publish
+from qdcjax.experiments.rl_comparison_findings import Comparison
+from qdcjax.experiments.rl_comparison_runs import GREEDY, OF_LAST, by_kind
+from qdcjax.measures.intervals import Interval
+from qdcjax.measures.predictions import Verdict
+from qdcjax.reporting import figures
+from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
+from qdcjax.workdir import Workdir
+
+Results = Mapping[str, float | Interval]
+
+
+def report(
+    workdir: Workdir, comparison: Comparison, results: Results, verdicts: Sequence[Verdict]
+) -> Report:
+    """The whole page."""
+    start, size = comparison.main_start, comparison.sizes[0]
+    headline = [
+        HeadlineRow(
+            f"{words(kind[2])}: greedy accuracy gained",
+            results[f"{'_'.join(kind)}_{GREEDY}_gain"],
+            "points",
+            f"from the start {start}, paired by question",
+        )
+        for kind in by_kind(comparison.runs)
+        if kind[:2] == (size, start)
+    ]
+    return Report(
+        title="Learning to reason by reward",
+        description="Expert iteration, PPO, RLOO, GRPO and return-conditioned RL from the same "
+        "starting points. Each run has its own page in the folder members.",
+        run=publish.run_facts(workdir),
+        headline=headline,
+        verdicts=verdicts,
+        sections=[
+            accuracy_section(workdir, comparison, results),
+            curves_section(workdir, comparison),
+        ],
+    )
+
+
+def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results) -> Section:
+    """Every start and algorithm, before and after."""
+    most, plates = comparison.most, []
+    kinds = list(by_kind(comparison.runs))
+    for figure, label in {GREEDY: "greedy", f"pass_at_{most}": f"pass@{most}"}.items():
+        for size in comparison.sizes:
+            starts = list(dict.fromkeys(k[1] for k in kinds if k[0] == size))
+            algorithms = list(dict.fromkeys(k[2] for k in kinds if k[0] == size))
+            bars = {
+                "before": [results[f"{size}_{s}_{algorithms[0]}_{figure}_before"] for s in starts]
+            }
+            bars |= {
+                words(a): [results[f"{size}_{s}_{a}_{figure}_after"] for s in starts]
+                for a in algorithms
+            }
+            drawn = figures.grouped_bars(starts, bars, "starting point", f"right, {label}")
+            path = workdir.path / "figures" / f"{figure}_{size}.png"
+            caption = f"{label}, {size} model, before and after each algorithm."
+            plates.append(Plate(figures.save(drawn, path), caption))
+    shown = (GREEDY, f"maj_at_{most}", f"pass_at_{most}")
+    columns = ["size", "start", "algorithm", "rollouts", "gradient steps"]
+    columns += [f"{name}, {when}" for name in ("greedy", f"maj@{most}", f"pass@{most}")
+                for when in ("before", "after")]  # fmt: skip
+    columns += ["KL from the start, nats a solution", "different solutions a question"]
+    rows = []
+    for kind in kinds:
+        name = "_".join(kind)
+        rows.append(
+            [*kind[:2], words(kind[2])]
+            + [f"{results[f'{name}_{of}']:,.0f}" for of in ("rollouts", "gradient_steps")]
+            + [results[f"{name}_{of}_{when}"] for of in shown for when in ("before", "after")]
+            + [results.get(f"{name}_{of}") for of in OF_LAST]
+        )
+    units = [*[""] * 5, *["%"] * 6, "", ""]
+    return Section("Accuracy", "", plates, [Table(columns, rows, "Every run.", units)])
+
+
+def curves_section(workdir: Workdir, comparison: Comparison) -> Section:
+    """Accuracy of the newest rollouts, against rollouts and against gradient steps."""
+    panels: dict[str, dict[str, figures.Series]] = {}
+    by_steps: dict[str, dict[str, figures.Series]] = {}
+    for (size, start, algorithm), same in by_kind(comparison.runs).items():
+        rollouts, accuracy = same[0].curve[0], np.mean([run.curve[1] for run in same], axis=0)
+        steps = rollouts / rollouts[-1] * same[0].of_last("gradient_steps").value
+        for found, x in ((panels, rollouts), (by_steps, steps)):
+            panel = found.setdefault(f"right rollouts, {size}, {start}", {})
+            panel[words(algorithm)] = figures.Series(x, accuracy, smooth=5)
+    plates = []
+    for name, found in {"rollouts": panels, "gradient steps": by_steps}.items():
+        path = workdir.path / "figures" / f"curves_{name.replace(' ', '_')}.png"
+        figures.save(figures.lines(found, f"{name} so far"), path)
+        plates.append(Plate(path, f"Accuracy at temperature 1 against {name}."))
+    text = (
+        "Training questions are new when they are first sampled. A point of expert iteration is a "
+        "round: its rollouts are those of the policy before it. Means over seeds."
+    )
+    return Section("Sample complexity", text, plates)
+
+
+def words(algorithm: str) -> str:
+    """How a reader calls an algorithm."""
+    known = {"ppo": "PPO", "ppo_dense": "PPO, dense reward", "rloo": "RLOO", "grpo": "GRPO"}
+    known |= {"rcrl": "return-conditioned RL"}
+    return known.get(algorithm, algorithm.replace("_", " "))

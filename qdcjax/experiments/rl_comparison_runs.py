@@ -1,0 +1,128 @@
+"""The runs of the comparison as their tables, logs and summaries tell of them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from qdcjax.experiments import policy_figures, publish
+from qdcjax.experiments.policy_gradient_report import ROLLOUTS
+from qdcjax.measures.intervals import Interval, bootstrap, over_runs
+from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+from qdcjax.workdir import Workdir
+
+START, EARLY, LAST = "start", "early", "last"
+GREEDY = "greedy_accuracy"
+OF_LAST = ("kl", "distinct")  # figures of the last policy from the member's summary
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """One run of an algorithm.
+
+    Attributes:
+      size, start, algorithm, seed: which one.
+      workdir: of the member.
+      summary: its own.
+      names: `start`, `last` and, where it was evaluated on the way, `early` (after the first round
+        or the first fifth) → the policy's name there.
+      questions: [N] ids of the test questions.
+      policies: the same → figure → [N] on each question.
+      curve: [n] rollouts so far, and [n] accuracy of the newest ones.
+    """
+
+    size: str
+    start: str
+    algorithm: str
+    seed: int
+    workdir: Workdir
+    summary: Mapping[str, float]
+    names: Mapping[str, str]
+    questions: Sequence[str]
+    policies: Mapping[str, Mapping[str, np.ndarray]]
+    curve: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """What the runs of all seeds share."""
+        return self.size, self.start, self.algorithm
+
+    def of_last(self, figure: str) -> Interval | None:
+        """A figure of the last policy from the member's summary, where it has that."""
+        name = f"{self.names[LAST].replace('-', '_')}_{figure}"
+        return publish.interval(self.summary, name) if name in self.summary else None
+
+
+def read_run(kind: Sequence, workdir: Workdir, summary: Mapping[str, float]) -> Learned:
+    """What a member left.
+
+    Args:
+      kind: size, start, algorithm, seed.
+      workdir, summary: of the member.
+    """
+    config = workdir.config
+    split = config["evaluation"]["splits"][0]
+    names = {START: "start", LAST: "learned"}
+    if config["study"] == "expert_iteration":
+        rounds = range(1, config["expert_iteration"]["rounds"] + 1)
+        names |= {EARLY: "round-1", LAST: f"round-{rounds[-1]}"}
+        figures = ("rollouts", "rollout_accuracy")
+        curve = [[summary[f"round_{n}_{figure}"] for n in rounds] for figure in figures]
+    elif config["study"] == "policy_gradient":
+        on_the_way = [s for s in workdir.seconds if s.startswith(f"greedy-{split}-at_")]
+        if on_the_way:
+            names[EARLY] = on_the_way[0].removeprefix(f"greedy-{split}-")
+        records = read_metrics(workdir.path / METRICS_FILE, ROLLOUTS)
+        each = summary["learned_rollouts"] / len(records)
+        curve = [[each * r["step"] for r in records], [r["accuracy"] for r in records]]
+    else:
+        curve = [[summary["learned_rollouts"]], [summary["rollout_accuracy"]]]
+    return Learned(
+        *kind,
+        workdir,
+        summary,
+        names,
+        policy_figures.test_questions(config, split),
+        {when: policy_figures.by_question(config, workdir, split, p) for when, p in names.items()},
+        tuple(np.asarray(column, float) for column in curve),
+    )
+
+
+def by_kind(runs: Sequence[Learned]) -> dict[tuple[str, str, str], list[Learned]]:
+    """(size, start, algorithm) → its runs, one a seed."""
+    found: dict[tuple[str, str, str], list[Learned]] = {}
+    for run in runs:
+        found.setdefault(run.kind, []).append(run)
+    return found
+
+
+def mean(runs: Sequence[Learned], values: Callable[[Learned], np.ndarray]) -> Interval:
+    """The mean over questions and seeds of what `values` gives of each question [N]."""
+    return over_runs([bootstrap(values(run), run.questions) for run in runs])
+
+
+def table_of(runs: Sequence[Learned], figures: Sequence[str]) -> dict[str, Interval | float]:
+    """`<size>_<start>_<algorithm>_<figure>` → means over seeds.
+
+    Each figure before and after, and its gain; of the last policy how far it went from the start,
+    and how many different solutions it gives a question; rollouts and gradient steps.
+    """
+    found: dict[str, Interval | float] = {}
+    for kind, same in by_kind(runs).items():
+        name, split = "_".join(kind), same[0].workdir.config["evaluation"]["splits"][0]
+        for figure in figures:
+            found[f"{name}_{figure}_before"] = mean(same, lambda r: r.policies[START][figure])  # noqa: B023
+            found[f"{name}_{figure}_after"] = mean(same, lambda r: r.policies[LAST][figure])  # noqa: B023
+            found[f"{name}_{figure}_gain"] = mean(same, gain(figure))
+        for figure in OF_LAST:
+            of_seeds = [run.of_last(f"{figure}_{split}") for run in same]
+            if all(of_seeds):  # a policy that is asked with markers has no divergence
+                found[f"{name}_{figure}"] = over_runs(of_seeds)
+        for figure in ("rollouts", "gradient_steps"):
+            found[f"{name}_{figure}"] = same[0].of_last(figure).value
+    return found
+
+
+def gain(figure: str, since: str = START, until: str = LAST) -> Callable[[Learned], np.ndarray]:
+    """What a run's policy gained in a figure, on each question."""
+    return lambda run: run.policies[until][figure] - run.policies[since][figure]

@@ -1,0 +1,160 @@
+"""Many runs of one study: every combination of some fields' values, in one report.
+
+A study that can run members in one program names the fields that may differ in it, `TRACEABLE`, and
+has `learn_together(workdirs)`, which makes their slow stages at once. Other fields are gone through
+one after another.
+"""
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qdcjax.experiments import from_config, publish, sweep_report
+from qdcjax.experiments.members import Member, open_members, run_members, study_of
+from qdcjax.measures.intervals import Interval, over_runs
+from qdcjax.workdir import Workdir
+
+Settings = dict[str, Any]  # dotted field → value
+SEED = "seed"  # last word of the fields over which figures are averaged
+
+
+def run(workdir: Workdir, asked: str, redo: str = "") -> dict[str, float]:
+    """Runs every member; returns the summary, whose figures are means over seeds.
+
+    Args:
+      workdir: of the whole sweep, with the config that members are changes of.
+      asked: see `axes_of`.
+      redo: stages that members make anew.
+    """
+    config = workdir.config
+    axes = axes_of(asked, config)
+    settings = combinations(axes)
+    members = [Member(name_of(of), changed(config, of)) for of in settings]
+    for member in members:
+        from_config.check(member.config)
+    opened = open_members(workdir, members, redo)
+    study = study_of(config)
+    for together in _in_one_program(settings, getattr(study, "TRACEABLE", ())):
+        if len(together) > 1:
+            study.learn_together([opened[name_of(of)] for of in together])
+    summaries = run_members(workdir, opened)
+    found = by_setting(settings, summaries)
+    return publish.publish(
+        workdir,
+        lambda: sweep_report.report(workdir, axes, found),
+        publish.flat({f"{name}/{k}": v for name, of in found.items() for k, v in of.items()}),
+    )
+
+
+def axes_of(asked: str, config: Mapping[str, Any]) -> dict[str, list]:
+    """Field → its values.
+
+    Args:
+      asked: such as `seed=0:16;policy_gradient.kl=0,.05`: fields by their dotted names, values
+        separated by commas, or a range of integers without its end.
+      config: gives the fields and the types of their values.
+
+    Raises:
+      ValueError: one line that names the field.
+    """
+    axes: dict[str, list] = {}
+    for part in filter(None, (part.strip() for part in asked.split(";"))):
+        field, equals, values = (word.strip() for word in part.partition("="))
+        if not equals or not values:
+            raise ValueError(f"sweep={part!r}: give field=value,value or field=first:end")
+        if field in axes:
+            raise ValueError(f"sweep: {field} is there twice")
+        kind = type(_field(config, field))
+        if kind not in (int, float, str, bool):
+            raise ValueError(f"sweep: {field} is a {kind.__name__}, and no number, word or switch")
+        axes[field] = _values(field, values, kind)
+    if not axes:
+        raise ValueError("sweep is empty: give field=value,value;…")
+    return axes
+
+
+def combinations(axes: Mapping[str, Sequence]) -> list[Settings]:
+    """Every combination of the axes' values; the last axis changes first."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def changed(config: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """The config with some fields set."""
+    found = copy.deepcopy(dict(config))
+    for field, value in settings.items():
+        *sections, last = field.split(".")
+        section = found
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    return found
+
+
+def name_of(settings: Settings) -> str:
+    """The name of a member, or of all seeds of a setting.
+
+    A field goes by its last word, where no other one has the same.
+    """
+    last = {field: field.rpartition(".")[2] for field in settings}
+    words = list(last.values())
+    short = {field: word if words.count(word) == 1 else field for field, word in last.items()}
+    name = ",".join(f"{short[field]}={value}" for field, value in settings.items()) or "all"
+    return name.replace("/", "_")  # of a folder
+
+
+def by_setting(
+    settings: Sequence[Settings], summaries: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, Interval]]:
+    """Setting without its seed → figure → its mean over seeds, with an interval.
+
+    A figure that a seed could not determine is left out.
+    """
+    groups: dict[str, list[dict[str, Interval]]] = {}
+    for of in settings:
+        rest = {field: value for field, value in of.items() if field.rpartition(".")[2] != SEED}
+        groups.setdefault(name_of(rest), []).append(publish.intervals(summaries[name_of(of)]))
+    return {
+        name: {
+            figure: over_runs([of[figure] for of in runs])
+            for figure in runs[0]
+            if all(figure in of for of in runs)
+        }
+        for name, runs in groups.items()
+    }
+
+
+def _in_one_program(settings: Sequence[Settings], traceable: Sequence[str]) -> list[list[Settings]]:
+    """Members that differ in traceable fields alone."""
+    groups: dict[tuple, list[Settings]] = {}
+    for of in settings:
+        rest = tuple((field, value) for field, value in of.items() if field not in traceable)
+        groups.setdefault(rest, []).append(of)
+    return list(groups.values())
+
+
+def _field(config: Mapping[str, Any], dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ValueError(f"sweep: {dotted} is no field of the config")
+        value = value[part]
+    return value
+
+
+def _values(field: str, text: str, kind: type) -> list:
+    first, colon, end = text.partition(":")
+    try:
+        if kind is int and colon:
+            found = list(range(int(first), int(end)))
+        elif kind is bool:
+            found = [
+                {"true": True, "false": False}[word.strip().lower()] for word in text.split(",")
+            ]
+        else:
+            found = [kind(word.strip()) for word in text.split(",")]
+    except (ValueError, KeyError):
+        raise ValueError(f"sweep: {field}={text} has a value that is no {kind.__name__}") from None
+    if not found or len(set(map(str, found))) < len(found) or "" in found:
+        raise ValueError(f"sweep: {field}={text} must be different values, at least one")
+    return found

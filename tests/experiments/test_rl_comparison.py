@@ -1,0 +1,169 @@
+"""The statistics behind R1–R8, on runs whose numbers are known."""
+
+import math
+import types
+
+import numpy as np
+import pytest
+
+from configs import rl_comparison
+from qdcjax.experiments import from_config
+from qdcjax.experiments.rl_comparison import members_of
+from qdcjax.experiments.rl_comparison_findings import Comparison, rollouts_needed
+from qdcjax.experiments.rl_comparison_runs import Learned, table_of
+from qdcjax.measures.predictions import judge
+
+QUESTIONS = [f"q/{n}" for n in range(10)]
+# Of a member's folder, what the table asks for.
+FOLDER = types.SimpleNamespace(config={"evaluation": {"splits": ["test"]}})
+
+
+def right(count: int) -> np.ndarray:
+    """So many of ten questions."""
+    return (np.arange(10) < count).astype(float)
+
+
+def learned(
+    algorithm: str,
+    greedy: tuple[int, int, int],
+    most: tuple[int, int, int] = (5, 6, 7),
+    start: str = "light",
+    seed: int = 0,
+    size: str = "small",
+    curve=((100.0, 200.0), (0.5, 0.6)),
+    **summary,
+) -> Learned:
+    """A run whose policies (start, early, last) answer so many questions right."""
+    policies = {
+        when: {"greedy_accuracy": right(g), "maj_at_4": right(g), "pass_at_4": right(m)}
+        for when, g, m in zip(("start", "early", "last"), greedy, most, strict=True)
+    }
+    names = {"start": "start", "early": "at_1", "last": "learned"}
+    curve = tuple(np.asarray(column) for column in curve)
+    summary = {"learned_rollouts": 200.0, "learned_gradient_steps": 8.0} | summary
+    return Learned(size, start, algorithm, seed, FOLDER, summary, names, QUESTIONS, policies, curve)
+
+
+def statistics(*runs: Learned, reranked=(), sizes=("small",)) -> dict:
+    return Comparison(runs, "light", sizes, 4).statistics(reranked)
+
+
+def test_r1_by_hand():
+    """Best 9, worst 6, start 3: the spread of .3 is as much as half of the gain of .6."""
+    runs = [learned(name, (3, 5, last)) for name, last in
+            {"expert_iteration": 9, "ppo": 7, "rloo": 6}.items()]  # fmt: skip
+    runs = [r if r.algorithm != "expert_iteration" else learned(
+        "expert_iteration", (3, 5, 9), distinct_right_growth=0.5) for r in runs]  # fmt: skip
+    found = statistics(*runs)
+    assert found["R1_experts"].value == pytest.approx(0.2)
+    assert found["R1_gain"].value == pytest.approx(0.4)
+    assert found["R1_spread"].value == pytest.approx(0.0)
+    assert found["R1_spread"].low < 0 < found["R1_spread"].high
+    assert found["R7"].value == 0.5
+
+
+def test_what_a_preset_does_not_run_is_undecided():
+    found = statistics(learned("ppo", (3, 5, 7)))
+    predictions = rl_comparison.predictions()
+    assert set(found) == set(predictions)
+    assert found["R1_gain"].value == pytest.approx(0.4)
+    for name, prediction in from_config.predictions(predictions.to_dict()).items():
+        if name not in ("R1_gain", "R1_spread", "R4_ppo"):
+            assert judge(prediction, found[name]).outcome == "undecided", name
+
+
+def experts(last, start="light", size="small", begins=3, most=(5, 6, 7), **more) -> Learned:
+    of = {"distinct_right_growth": 0.5} | more
+    return learned("expert_iteration", (begins, 5, last), most, start, 0, size, **of)
+
+
+def test_r2_gaps_and_how_they_change_with_size():
+    runs = [experts(9), experts(7, "pretrained"), experts(9, size="large"),
+            experts(8, "pretrained", "large")]  # fmt: skip
+    found = statistics(*runs, sizes=("small", "large"))
+    assert found["R2_gap"].value == pytest.approx(0.2)
+    assert found["R2_size"].value == pytest.approx(-0.1)
+    small, large = 0.2 - found["R2_gap"].low, found["R2_size"].high + 0.1
+    assert large > small, "both gaps are estimates"
+    assert math.isnan(statistics(*runs[:2])["R2_size"].value)
+
+
+def test_r3_compares_starts_and_takes_the_least_gain():
+    runs = [experts(9, begins=4, most=(8, 8, 9)), experts(9, "long", begins=6, most=(7, 7, 7))]
+    found = statistics(*runs)
+    assert found["R3_greedy"].value == pytest.approx(0.2)
+    assert found["R3_most"].value == pytest.approx(-0.1)
+    assert found["R3_gains"].value == 0, "pass@K of the long one"
+
+
+def test_r4_asks_for_more_than_half_of_the_gain():
+    found = statistics(experts(9, most=(4, 7, 8)), learned("ppo", (3, 5, 7), (4, 5, 8)))
+    assert found["R4_experts"].value == pytest.approx(0.3 - 0.2)
+    assert found["R4_ppo"].value == pytest.approx(0.1 - 0.2)
+
+
+def test_r5_compares_the_first_fifth_of_the_iterations():
+    at = np.arange(1.0, 11)
+    sparse = learned("ppo", (3, 5, 7), curve=(at, np.linspace(0.1, 1, 10)))
+    dense = learned("ppo_dense", (3, 5, 6), curve=(at, np.asarray([0.3, 0.4] + 8 * [0.9])))
+    found = statistics(sparse, dense)
+    assert found["R5_early"].value == pytest.approx(0.35 - 0.15)
+    assert math.isnan(found["R5_early"].low), "one seed has no interval"
+    assert found["R5_end"].value == pytest.approx(-0.1)
+    other = [learned(r.algorithm, (3, 5, 7), seed=1, curve=r.curve) for r in (sparse, dense)]
+    both = statistics(sparse, dense, *other)["R5_early"]
+    assert both.value == pytest.approx(0.2) and both.low == pytest.approx(0.2)
+
+
+def test_r6_counts_rollouts_until_the_accuracy_is_near_its_end():
+    rising = np.asarray([0.1, 0.2, 0.4, 0.5, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
+    at = 10.0 * np.arange(1, 13)
+    # Means of five iterations are .76 and more from the ninth on: .8 all of them.
+    assert rollouts_needed(learned("ppo", (3, 5, 7), curve=(at, rising))) == 90
+    late = experts(9, curve=((1_000.0, 2_000.0), (0.4, 0.5)))
+    assert rollouts_needed(late) == 2_000, "5 of 9 after the first round is not near"
+    early = learned("expert_iteration", (3, 9, 9), curve=((1_000.0, 2_000.0), (0.4, 0.5)))
+    assert rollouts_needed(early) == 1_000
+    found = statistics(late, learned("ppo", (3, 5, 7), curve=(at, rising)))
+    assert found["R6"].value == pytest.approx(math.log10(2_000 / 90))
+
+
+def test_r8_is_the_weakest_lead_of_any_policy():
+    of = {"pass_over_rerank_test": 0.3, "rerank_over_maj_test": -0.1, "maj_over_greedy_test": 0.2}
+    ends = {f"{name}_{end}": value + by for name, value in of.items()
+            for end, by in (("low", -0.05), ("high", 0.05))}  # fmt: skip
+    better = {name: value + 0.3 for name, value in (of | ends).items()}
+    found = statistics(learned("ppo", (3, 5, 7)), reranked=[better, of | ends])
+    worst = found["R8_rerank_over_maj"]
+    assert (worst.value, worst.low, worst.high) == pytest.approx((-0.1, -0.15, -0.05))
+    assert found["R8_pass_over_rerank"].value == pytest.approx(0.3)
+
+
+def test_the_table_has_means_over_seeds():
+    runs = [learned("ppo", (3, 5, last), seed=seed, learned_kl_test=kl)
+            for seed, (last, kl) in enumerate([(7, 1.0), (9, 3.0)])]  # fmt: skip
+    found = table_of(runs, ("greedy_accuracy",))
+    assert found["small_light_ppo_greedy_accuracy_before"].value == pytest.approx(0.3)
+    assert found["small_light_ppo_greedy_accuracy_after"].value == pytest.approx(0.8)
+    assert found["small_light_ppo_greedy_accuracy_gain"].value == pytest.approx(0.5)
+    assert found["small_light_ppo_kl"].value == 2.0
+    assert "small_light_ppo_distinct" not in found
+    assert found["small_light_ppo_rollouts"] == 200
+
+
+@pytest.mark.parametrize("preset", ["", "smoke", "study"])
+def test_each_member_comes_after_those_that_it_goes_on_from(tmp_path, preset):
+    config = rl_comparison.get_config(preset).to_dict()
+    seen, members = set(), list(members_of(config, tmp_path))
+    assert len({member.name for member in members}) == len(members)
+    for member in members:
+        before = member.config.get("checkpoint") or member.config["policy"]["pretrained"]
+        if before:
+            name = before.removeprefix(f"{tmp_path}/members/").split("/")[0]
+            assert name in seen, f"{member.name} goes on from {name}"
+            seed = name.rpartition("-")[2] if not name.endswith("reranked") else name
+            assert member.name.removesuffix("-reranked").endswith(f"-{seed}")
+        seen.add(member.name)
+    flags = {member.config["task"]["max_depth"] for member in members}
+    config["algorithms"]["ppo"]["seed"] = 7
+    assert len(flags) == 1
