@@ -23,6 +23,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.drafts.split = "validation"  # what the reward model learned from, it does not label
     for field in ("seeds", "threshold"):
         del config.reward[field]
+    if not preset:  # minutes on two CPU cores; the labels and longer lines take time to learn
+        config.drafts.questions, config.reward.steps = 500, 200
+        config.finetune.steps = 1_200
     config.predictions = ConfigDict(
         {
             "gain": {

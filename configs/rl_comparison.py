@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from configs import evaluate, expert_iteration, grpo, ppo, pretrain, rcrl, rloo, sft
 
-ALL = ("expert_iteration", "ppo", "ppo_dense", "rloo", "grpo", "rcrl")
+ALGORITHMS = ("expert_iteration", "ppo", "rloo", "grpo", "rcrl")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -37,7 +37,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.algorithms.ppo_dense.policy_gradient.reward = "dense"
     config.rerank = evaluate.get_config(size)
     config.rerank.reward_model = "own"
-    config.plan = ConfigDict({"small": plan(("pretrained", "light", "long"), ALL, ("ppo",))})
+    # Size → starting point → the algorithms that begin there.
+    starts = {start: ALGORITHMS for start in ("pretrained", "light", "long")}
+    config.plan = ConfigDict({"small": starts | {"light": (*ALGORITHMS, "ppo_dense")}})
+    config.reranked = ("ppo",)
     share(config)
     config.predictions = predictions()
     if preset == "smoke":
@@ -49,11 +52,6 @@ def get_config(preset: str = "") -> ConfigDict:
     else:
         del config.pretrain.sizes.large
     return config
-
-
-def plan(starts: tuple, algorithms: tuple, reranked: tuple) -> ConfigDict:
-    """Which algorithms begin at which starts, and whose samples a reward model ranks."""
-    return ConfigDict({"starts": starts, "algorithms": algorithms, "reranked": reranked})
 
 
 def share(config: ConfigDict) -> None:
@@ -69,22 +67,32 @@ def share(config: ConfigDict) -> None:
 def embedded(config: ConfigDict) -> None:
     """Minutes on two CPU cores."""
     config.evaluation.splits = ("test",)
-    for name, steps in {"light": 50, "long": 400}.items():
+    for name, steps in {"light": 12, "long": 400}.items():
         tuned = config.fine_tune[name].sft
         tuned.update(questions=500, steps=steps, checkpoint_every=400, evaluate_every=0)
         tuned.optimizer.learning_rate = 1e-3
     config.rerank.drafts.update(questions=300, calculator=True)
     config.rerank.reward.steps = 200
+    rollouts(config, iterations=8)
+    config.algorithms.expert_iteration.finetune.steps = 250
+    config.algorithms.rcrl.finetune.steps = 600
+
+
+def rollouts(config: ConfigDict, iterations: int) -> None:
+    """Gives all algorithms as many rollouts: iterations of 512, two rounds, or all at once."""
     for algorithm in config.algorithms.values():
-        algorithm.rollouts.questions = 512
         if "policy_gradient" in algorithm:
-            algorithm.policy_gradient.iterations = 16
+            algorithm.policy_gradient.iterations = iterations
+            algorithm.rollouts.questions = iterations * algorithm.policy_gradient.questions
+    experts, rcrl = config.algorithms.expert_iteration, config.algorithms.rcrl
+    experts.rollouts.questions = config.algorithms.ppo.rollouts.questions // 2
+    rcrl.rollouts.questions = config.algorithms.ppo.rollouts.questions
 
 
 def smoke(config: ConfigDict) -> None:
-    """Seconds: two algorithms from one start."""
-    config.evaluation.splits = ("test",)
-    config.plan.small.update(starts=("pretrained", "light"), algorithms=("expert_iteration", "ppo"))
+    """Seconds: two algorithms from two starts."""
+    two = ("expert_iteration", "ppo")
+    config.plan.small = ConfigDict({"pretrained": two, "light": two})
     for tuned in config.fine_tune.values():
         tuned.sft.steps = 50
     config.rerank.drafts.questions = 12
@@ -93,13 +101,16 @@ def smoke(config: ConfigDict) -> None:
 def study(config: ConfigDict) -> None:
     """Hours on two CPU cores: what the verdicts come from."""
     config.seeds = (0, 1, 2)
-    config.plan.small.reranked = ("expert_iteration", "ppo", "rloo", "grpo")
-    config.plan.large = plan(("pretrained", "light"), ("expert_iteration",), ())
-    config.evaluation.update(questions=1_000, samples=16)
-    for algorithm in config.algorithms.values():
-        if "policy_gradient" in algorithm:
-            algorithm.policy_gradient.iterations = 40
-        algorithm.rollouts.questions = 1_280
+    config.reranked = ("expert_iteration", "ppo", "rloo")
+    for start in ("pretrained", "long"):
+        config.plan.small[start] = ("expert_iteration", "ppo", "rloo", "rcrl")
+    config.plan.large = ConfigDict(
+        {"pretrained": ("expert_iteration",), "light": ("expert_iteration",)}
+    )
+    config.evaluation.questions = 1_000
+    rollouts(config, iterations=24)
+    config.algorithms.expert_iteration.finetune.steps = 400
+    config.algorithms.rcrl.finetune.steps = 1_200
 
 
 def predictions() -> ConfigDict:

@@ -10,7 +10,7 @@ import runs
 
 from qdcjax.training import processes
 
-SORM = "configs/sorm.py:smoke"
+SORM, SFT = "configs/sorm.py:smoke", "configs/sft.py:smoke"
 SHORT = ("--config.reward.seeds=(0,)", "--config.evaluation.splits=('test',)")
 TWO = {"launch": runs.TWO_PROCESSES, "devices": 1}
 ONE = {"launch": runs.PYTHON, "devices": 2}
@@ -39,17 +39,19 @@ def on_two_devices(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("first", "then"), [(TWO, ONE), (ONE, TWO)], ids=["2 to 1", "1 to 2"])
-def test_a_run_goes_on_in_another_number_of_processes(on_two_devices, tmp_path, first, then):
-    workdir = tmp_path / "run"
+def struck(config: str, workdir: Path, *options: str, **launched) -> None:
+    """Begins a run that SIGTERM ends while its student learns."""
     saved = workdir / "checkpoints" / "student" / "75"  # whole once it has this name
-    code, said = runs.strike(SORM, workdir, saved.exists, signal.SIGTERM, *SHORT, **first)
+    code, said = runs.strike(config, workdir, saved.exists, signal.SIGTERM, *options, **launched)
     assert code == 143 and said.count("stopped by SIGTERM") == 1, said[-2000:]
     assert not (workdir / "stages" / "student").exists()
-    done = runs.run(SORM, workdir, *SHORT, **then)
-    assert done.stdout.count("summary.json") == 1, "one process speaks"
 
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_in_one(on_two_devices, tmp_path):
+    workdir = tmp_path / "run"
+    struck(SORM, workdir, *SHORT, **TWO)
+    runs.run(SORM, workdir, *SHORT, **ONE)
     assert (workdir / "summary.json").read_bytes() == (on_two_devices / "summary.json").read_bytes()
     ours, theirs = logged(workdir), logged(on_two_devices)
     assert [(r["stage"], r["step"]) for r in ours] == [(r["stage"], r["step"]) for r in theirs]
@@ -59,13 +61,29 @@ def test_a_run_goes_on_in_another_number_of_processes(on_two_devices, tmp_path, 
 
 
 @pytest.mark.slow
+def test_a_run_of_one_process_goes_on_in_two(on_two_devices, tmp_path):
+    """The student's study, whose figures are among those of the one that goes on from it."""
+    workdir, short = tmp_path / "run", SHORT[1]
+    struck(SFT, workdir, short, **ONE)
+    done = runs.run(SFT, workdir, short, **TWO)
+    assert done.stdout.count("summary.json") == 1, "one process speaks"
+    ours, theirs = summary(workdir), summary(on_two_devices)
+    assert len(ours) > 40 and ours == {name: theirs[name] for name in ours}
+    ours, theirs = (
+        [r for r in without_means(logged(w), "student") if r["stage"] == "student"]
+        for w in (workdir, on_two_devices)
+    )
+    assert ours == theirs and len(ours) == 2
+
+
+@pytest.mark.slow
 def test_a_model_that_is_cut_over_processes_learns_what_it_does_in_one(tmp_path):
     """Along tensor both processes need all rows of a batch."""
     short = ("--config.sft.steps=10", "--config.sft.log_every=2", "--config.evaluation.questions=4")
     short += ("--config.evaluation.splits=('test',)",)
     mesh = ("--config.mesh.data=1", "--config.mesh.tensor=2")
     for name, launched in {"one": ONE, "two": TWO}.items():
-        runs.run("configs/sft.py:smoke", tmp_path / name, *short, *mesh, **launched)
+        runs.run(SFT, tmp_path / name, *short, *mesh, **launched)
     one, two = logged(tmp_path / "one"), logged(tmp_path / "two")
     assert len(one) == 5 and one[-1]["loss"] < one[0]["loss"]
     assert one == two

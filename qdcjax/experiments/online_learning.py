@@ -179,7 +179,11 @@ class OnlineLearning:
             if self.critic is not None:
                 self._learn(self.critic, of_critic, number, number)
         if self._log is not None and number + 1 not in self._logged:
-            self._log.write(number + 1, found | self._watch.read())
+            times = self._watch.read()
+            if "generation_seconds" in times:  # and not of stored rollouts
+                tokens = sum(map(len, table["tokens"]))
+                times["generation_tokens_per_second"] = tokens / times["generation_seconds"]
+            self._log.write(number + 1, found | times)
         if self.settings.kl_target:
             self._kl = adapted_kl_coefficient(
                 self._kl,

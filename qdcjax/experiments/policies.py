@@ -15,7 +15,7 @@ from qdcjax.models.transformer import Transformer
 from qdcjax.training.processes import is_writer
 from qdcjax.training.sharding import param_shardings
 from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model
-from qdcjax.workdir import StageChangedError, Workdir
+from qdcjax.workdir import RECORD, StageChangedError, Workdir, read_json
 
 
 def file_shape(config: Mapping[str, Any], path: Path) -> TransformerConfig:
@@ -82,11 +82,13 @@ def load_reranker(config: Mapping[str, Any], policy: StoredModel, mesh: Mesh) ->
     """The reward model: a stage of the run `checkpoint`, or a stage's own folder.
 
     Raises:
-      ValueError: it is a policy, or reads other tokens than the policy writes.
+      ValueError: it is a policy, reads other tokens than the policy writes, or learned from the
+        solutions of another stage of the run than `model`.
     """
     folder = Path(config["reward_model"])
     if not (folder / SHAPE_FILE).is_file():
         folder = Path(config["checkpoint"]) / "stages" / config["reward_model"]
+        _check_author(config, folder)
     stored = load_stage(folder, "reward_model", "scalar", mesh)
     if token_texts(stored) != token_texts(policy):
         raise ValueError(
@@ -94,6 +96,18 @@ def load_reranker(config: Mapping[str, Any], policy: StoredModel, mesh: Mesh) ->
             "that was trained from the same student"
         )
     return stored
+
+
+def _check_author(config: Mapping[str, Any], folder: Path) -> None:
+    """Raises when a run's reward model learned from another policy of the run."""
+    drafts = folder.parent / "drafts" / RECORD
+    authors = read_json(drafts)["after"] if drafts.is_file() else {}
+    if authors and "policy" not in authors and config["model"] not in authors:
+        raise ValueError(
+            f"reward_model={config['reward_model']}: it learned from the solutions of "
+            f"{', '.join(authors)}, not of model={config['model']}, whose it would misjudge; "
+            "configs/evaluate.py makes one with reward_model=own"
+        )
 
 
 def token_texts(stored: StoredModel) -> list[str]:

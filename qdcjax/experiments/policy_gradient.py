@@ -112,6 +112,9 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
         raise ValueError(
             f"policy.lora.rank={rank}: a policy gradient trains all parameters; set it to 0"
         )
+    for share in config.get("evaluate_at", ()):
+        if not 0 < share < 1:
+            raise ValueError(f"evaluate_at={share} must be a share of the iterations, within 0…1")
     if settings.reward == "task" and not hasattr(task, "reward"):
         raise ValueError(f"policy_gradient.reward=task: {config['task']['name']} has no reward")
     return problems

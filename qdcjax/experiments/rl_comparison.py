@@ -49,9 +49,9 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 def kinds_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]:
     """Size, start, algorithm and seed of every run of an algorithm."""
     for seed in config["seeds"]:
-        for size, plan in config["plan"].items():
-            for start in plan["starts"]:
-                for algorithm in plan["algorithms"]:
+        for size, starts in config["plan"].items():
+            for start, algorithms in starts.items():
+                for algorithm in algorithms:
                     yield size, start, algorithm, seed
 
 
@@ -70,8 +70,8 @@ def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
     for seed in config["seeds"]:
         pretrained = f"{PRETRAINED}-{seed}"
         yield Member(pretrained, made(config["pretrain"], seed))
-        for size, plan in config["plan"].items():
-            for start in plan["starts"]:
+        for size, starts in config["plan"].items():
+            for start in starts:
                 if start != PRETRAINED:
                     base = folder_of(path, pretrained) / "stages" / size
                     tuned = made(config["fine_tune"][start], seed)
@@ -84,7 +84,8 @@ def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
         name = member_name(size, start, algorithm, seed)
         learning = made(config["algorithms"][algorithm], seed, policy)
         yield Member(name, learning)
-        if start == config["main_start"] and algorithm in config["plan"][size]["reranked"]:
+        main = (size, start) == (config["main_size"], config["main_start"])
+        if main and algorithm in config["reranked"]:
             policy = folder_of(path, name) / "stages" / last_policy(learning)
             yield Member(f"{name}{RERANKED}", made(config["rerank"], seed, policy))
 

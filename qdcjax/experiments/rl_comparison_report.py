@@ -1,5 +1,6 @@
 """The report of the comparison: every algorithm from every start, and how each learned."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -53,11 +54,9 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
         for size in comparison.sizes:
             starts = list(dict.fromkeys(k[1] for k in kinds if k[0] == size))
             algorithms = list(dict.fromkeys(k[2] for k in kinds if k[0] == size))
-            bars = {
-                "before": [results[f"{size}_{s}_{algorithms[0]}_{figure}_before"] for s in starts]
-            }
-            bars |= {
-                words(a): [results[f"{size}_{s}_{a}_{figure}_after"] for s in starts]
+            before = [results[f"{size}_{s}_{algorithms[0]}_{figure}_before"] for s in starts]
+            bars = {"before": before} | {
+                words(a): [results.get(f"{size}_{s}_{a}_{figure}_after", math.nan) for s in starts]
                 for a in algorithms
             }
             drawn = figures.grouped_bars(starts, bars, "starting point", f"right, {label}")

@@ -226,3 +226,11 @@ def test_validation_rows_are_as_wide_as_a_bucket(stored, monkeypatch):
     with np.errstate(invalid="ignore"):
         assert sft._validation(stored, Task(3), 200, make_mesh(MeshConfig())) is not None
     assert widths[0] % 32 == 0 and widths[0] > 0
+
+
+@pytest.mark.slow
+def test_a_reward_model_of_another_policy_s_solutions_is_refused(tmp_path):
+    run = f"--config.checkpoint={runs.finished('rcrl')}"
+    options = ("--config.model=learned", "--config.reward_model=orm")
+    done = runs.fork("configs/evaluate.py:smoke", tmp_path / "run", run, *options)
+    assert "it learned from the solutions of student, not of model=learned" in runs.the_error(done)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import runs
 
-from qdcjax.experiments.policy_gradient import ROLLOUTS
+from qdcjax.experiments.policy_gradient_report import ROLLOUTS
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training.store import load_model
 
@@ -47,7 +47,8 @@ def test_killed_within_rollouts_policy_and_critic_it_ends_as_the_unbroken_one(tm
 def watched(workdir) -> list[dict]:
     """Records of the rollouts without times."""
     records = read_metrics(workdir / "metrics.jsonl", ROLLOUTS)
-    return [{k: v for k, v in r.items() if not k.endswith("_seconds")} for r in records]
+    return [{k: v for k, v in r.items() if not k.endswith("_second") and "seconds" not in k}
+            for r in records]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -65,8 +66,11 @@ def test_each_iteration_s_rollouts_have_what_learning_needs():
         totals = [sum(reward) for reward in table["rewards"]]
         assert totals == [float(right) for right in table["correct"]]
     assert len(seen) == len(set(seen)) == 24, "each question once before any comes again"
-    assert all(set(r) >= {"generation_seconds", "grading_seconds", "learning_seconds"}
-               for r in read_metrics(workdir / "metrics.jsonl", ROLLOUTS))  # fmt: skip
+    pieces = {f"{of}_seconds" for of in ("generation", "grading", "scoring", "learning")}
+    for record in read_metrics(workdir / "metrics.jsonl", ROLLOUTS):
+        assert set(record) >= pieces | {"explained_variance"}
+        tokens = record["generation_tokens_per_second"] * record["generation_seconds"]
+        assert tokens == pytest.approx(record["tokens"] * 32)
 
 
 @pytest.mark.slow

@@ -91,7 +91,9 @@ def test_presets_on_gsm8k_ask_for_splits_that_it_has_and_rows_that_a_pod_divides
     row = json.dumps({"question": "What is 5 and 4?", "answer": "5+4 = <<5+4=9>>9\n#### 9"})
     for split in ("train", "test"):
         (tmp_path / f"{split}.jsonl").write_text(f"{row}\n" * 20)
-    task = GSM8K(str(tmp_path))
+    svamp = {"ID": "chal-1", "Body": "Ann has 3.", "Question": "How many?", "Answer": 3}
+    (tmp_path / "SVAMP.json").write_text(json.dumps([svamp] * 5))
+    task = GSM8K(str(tmp_path), str(tmp_path))
     for split in (config.drafts.split, *config.evaluation.splits):
         assert task.problems(split, 5)
     assert config.drafts.max_new_tokens == config.verify.max_new_tokens == 256

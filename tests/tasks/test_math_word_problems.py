@@ -188,3 +188,10 @@ def test_the_published_files():
         if problem.solution:
             assert gsm8k.is_correct(problem, problem.solution)
     assert sum(", how " in p.question for p in svamp.problems()) > 300
+
+
+def test_svamp_is_a_split_of_what_was_learned_on_gsm8k(tmp_path):
+    row = {"ID": "chal-2", "Body": "Ann has 3 eggs.", "Question": "She eats 1. How many?"}
+    (tmp_path / "SVAMP.json").write_text(json.dumps([row | {"Answer": 2}]))
+    (problem,) = GSM8K(svamp=str(tmp_path)).problems("svamp")
+    assert problem == SVAMP(str(tmp_path)).problems("test")[0] and problem.answer == "2"
