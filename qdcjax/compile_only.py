@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,9 +24,11 @@ from qdcjax.experiments.sft import own_shape
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, param_shapes
+from qdcjax.rl.policy_gradient import PolicyLoss, ValueLoss
 from qdcjax.training import program, sharding
 from qdcjax.training.fit import TrainSettings, lower_update
 from qdcjax.training.losses import language_model_loss
+from qdcjax.training.step import LossFn
 from qdcjax.training.utilisation import peak_flops, step_flops
 
 # libtpu asks the machine for its TPU unless it is told of one; any will do to compile for others.
@@ -45,10 +47,11 @@ GIB = 2**30
 
 
 def run(config: Mapping[str, Any], topology: str) -> None:
-    """Prints parameters, memory, FLOPs, collectives and the least time of both programs.
+    """Prints parameters, memory, FLOPs, collectives and the least time of each program.
 
     Args:
-      config: of a study with a policy: `policy`, `sft`, `evaluation`, `mesh`.
+      config: of a study with a policy: `policy`, `sft`, `evaluation`, `mesh`, and the sections of
+        on-line learning where it learns by reward.
       topology: such as `v5e:16x16`, kind of chip and shape of the pod.
 
     Raises:
@@ -62,7 +65,8 @@ def run(config: Mapping[str, Any], topology: str) -> None:
     axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
     print(f"{topology}: {len(devices)} × {devices[0].device_kind}, mesh {axes}")
     print(f"policy: {count_params(param_shapes(model)):,} parameters, {_shape(model.config)}")
-    works = [_training(model, training, mesh), *_sampling(model, sampling, mesh)]
+    works = [_training("training step", model, language_model_loss, training, mesh)]
+    works += [*_online(config, model, mesh), *_sampling(model, sampling, mesh)]
     too_large = [work.name for work in works if not _tell(work, devices)]
     if too_large:
         raise ValueError(f"does not fit {topology}: {', '.join(too_large)}")
@@ -126,7 +130,31 @@ class Work:
     items: int
 
 
-def _training(model: Transformer, settings: TrainSettings, mesh: Mesh) -> Work:
+def _online(config: Mapping[str, Any], model: Transformer, mesh: Mesh) -> Iterator[Work]:
+    """Updates of a policy and of a critic with a trunk of its own."""
+    if "policy_gradient" not in config:
+        return
+    s = from_config.algorithm(config, "policy_gradient")
+    kl, temperature = s.kl if s.kl_in == "loss" else 0.0, config["rollouts"]["temperature"]
+    loss = PolicyLoss(s.clip_low, s.clip_high, kl, temperature, s.dual_clip)
+    fields = ("advantages", "old_log_probs", "reference")
+    settings = from_config.online_training(config, "learn", mesh)
+    yield _training("policy's update", model, loss, settings, mesh, fields)
+    if s.algorithm == "ppo" and not s.shares_trunk:
+        critic = Transformer(dataclasses.replace(model.config, output="scalar"))
+        settings = from_config.online_training(config, "critic", mesh)
+        loss, fields = ValueLoss(s.value_clip), ("old_values", "returns")
+        yield _training("critic's update", critic, loss, settings, mesh, fields)
+
+
+def _training(
+    name: str,
+    model: Transformer,
+    loss: Callable[[Transformer], LossFn],
+    settings: TrainSettings,
+    mesh: Mesh,
+    fields: Sequence[str] = (),
+) -> Work:
     rows, length = settings.batch_size, settings.pack or model.config.max_length
 
     def state_and_weights(found: program.Program) -> float:
@@ -135,8 +163,8 @@ def _training(model: Transformer, settings: TrainSettings, mesh: Mesh) -> Work:
         return 2.0 * (found.arguments + gathered)
 
     return Work(
-        name=f"training step, {rows} × {length} tokens",
-        lower=lambda: lower_update(model, language_model_loss, settings, mesh, length),
+        name=f"{name}, {rows} × {length} tokens",
+        lower=lambda: lower_update(model, loss, settings, mesh, length, fields),
         flops=step_flops(model.config, rows, length),
         again=4 / 3 if model.config.remat == "full" else 1.0,
         reads=state_and_weights,

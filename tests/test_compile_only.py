@@ -40,6 +40,13 @@ def test_both_programs_are_told_about():
     assert "all-gather" in done.stdout and "all-reduce" in done.stdout
 
 
+def test_the_updates_of_policy_and_critic_are_compiled_too():
+    done = compile_for("v5e:2x2", "--config.mesh.fsdp=2", config="configs/ppo.py:smoke")
+    for name in ("training step", "policy's update", "critic's update"):
+        told = done.stdout.partition(f"{name}, 16 × 512 tokens")[2]
+        assert re.search(r"^  fits: \d+\.\d\d GiB a chip", told.strip("\n")), done.stdout
+
+
 def test_what_does_not_fit_is_told():
     small = ("--config.mesh.fsdp=4", "--config.mesh.tensor=1")
     done = compile_for("v5e:2x2", *small, config="configs/sft.py:llama2_7b", check=False)

@@ -63,11 +63,11 @@ def open_members(workdir: Workdir, members: Sequence[Member], redo: str = "") ->
 
 
 def run_members(workdir: Workdir, opened: Mapping[str, Workdir]) -> dict[str, dict[str, float]]:
-    """Runs them one after another; member → its summary. Their stages' times become the run's."""
+    """Runs them one after another; member → its summary. Their times become the run's."""
     summaries = {}
     for name, member in opened.items():
         summaries[name] = study_of(member.config).run(member.config, member)
-        workdir.seconds |= {f"{name}/{stage}": took for stage, took in member.seconds.items()}
+        workdir.seconds[name] = sum(member.seconds.values())
     return summaries
 
 

@@ -9,8 +9,13 @@ from qdcjax.reporting import figures
 from qdcjax.reporting.page import Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
-# Figures of a split that are worth a column, of the policy that a run ends with.
-OF_POLICY = ("greedy_accuracy", "sampled_accuracy", "kl", "distinct")
+# Figures of a split, of the policy that a run ends with → heading and unit of its column.
+COLUMNS = {
+    "greedy_accuracy": ("greedy", "%"),
+    "sampled_accuracy": ("one sample", "%"),
+    "kl": ("KL from the start, nats a solution", ""),
+    "distinct": ("different solutions a question", ""),
+}
 GAIN = "gain_greedy_accuracy"
 
 
@@ -40,20 +45,22 @@ def settings_section(workdir: Workdir, found: Mapping[str, Mapping[str, Interval
     """A row a setting, and the accuracies as bars."""
     split = workdir.config["evaluation"]["splits"][0]
     names = list(next(iter(found.values())))
-    columns = {}
-    for figure in (*OF_POLICY, GAIN):
+    shown = {}  # figure → heading, unit
+    for figure, column in COLUMNS.items():
         ending = f"{figure}_{split}"
         # A run of several policies names the last one last.
         of = [n for n in names if n == ending or (n.endswith(f"_{ending}") and n[:4] != "gain")]
-        columns |= {of[-1]: figure.replace("_", " ")} if of else {}
-    rows = [[name, *(of.get(figure) for figure in columns)] for name, of in found.items()]
+        shown |= {of[-1]: column} if of else {}
     bars = {
-        label: [of.get(figure, math.nan) for of in found.values()]
-        for figure, label in columns.items()
-        if "accuracy" in figure and "gain" not in figure
+        heading: [of.get(figure, math.nan) for of in found.values()]
+        for figure, (heading, unit) in shown.items()
+        if unit == "%"
     }
+    if f"{GAIN}_{split}" in names:
+        shown[f"{GAIN}_{split}"] = "greedy, gained", "points"
     path = workdir.path / "figures" / "settings.png"
     figures.save(figures.grouped_bars(list(found), bars, "setting", f"right, {split}"), path)
-    units = ["", *("%" if "accuracy" in label else "" for label in columns.values())]
-    table = Table(["setting", *columns.values()], rows, f"On the split {split}.", units)
+    rows = [[name, *(of.get(figure) for figure in shown)] for name, of in found.items()]
+    headings, units = zip(*shown.values(), strict=True)
+    table = Table(["setting", *headings], rows, f"On the split {split}.", ["", *units])
     return Section("Settings", "", [Plate(path, "Every setting.")], [table])

@@ -157,14 +157,18 @@ def lower_update(
     settings: TrainSettings,
     mesh: Mesh,
     length: int,
+    fields: Sequence[str] = (),
 ) -> jax.stages.Lowered:
-    """The training step on rows of `length` tokens, ready to be compiled; nothing is allocated."""
+    """The training step on rows of `length` tokens, ready to be compiled; nothing is allocated.
+
+    `fields` are what the loss reads of a token besides `tokens` and `mask`.
+    """
     optimizer, update, _ = _compiled(
         model, loss, settings.optimizer, settings.steps, settings.microbatches, mesh
     )
     state = jax.eval_shape(lambda params: init_state(params, optimizer), param_shapes(model))
     row = functools.partial(jax.ShapeDtypeStruct, (settings.batch_size, length))
-    batch = {"tokens": row(np.int32), "mask": row(np.float32)}
+    batch = {"tokens": row(np.int32), **{n: row(np.float32) for n in ("mask", *fields)}}
     if settings.pack:
         batch |= {"segment_ids": row(np.int32), "positions": row(np.int32)}
     return update.lower(state, batch, jax.eval_shape(lambda: jax.random.key(0)))
