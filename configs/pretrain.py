@@ -33,6 +33,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation.calculator = True
     if preset == "smoke":
         config.evaluation.update(splits=("test",), calculator=False)
+        config.corpus.update(min_depth=1, max_depth=2)
         config.pretrain.update(questions=600, steps=100)
         small = {"width": 32, "mlp_width": 96}
         config.sizes.small.update(small)

@@ -90,9 +90,9 @@ def rollouts(config: ConfigDict, iterations: int) -> None:
 
 
 def smoke(config: ConfigDict) -> None:
-    """Seconds: two algorithms from two starts."""
-    two = ("expert_iteration", "ppo")
-    config.plan.small = ConfigDict({"pretrained": two, "light": two})
+    """Seconds: three runs from two starts."""
+    experts = "expert_iteration"
+    config.plan.small = ConfigDict({"pretrained": (experts,), "light": (experts, "ppo")})
     for tuned in config.fine_tune.values():
         tuned.sft.steps = 50
     config.rerank.drafts.questions = 12

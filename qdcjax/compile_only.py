@@ -92,6 +92,7 @@ def pod(topology: str) -> list:
     """
     os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     jax.config.update("jax_platforms", "cpu")  # what little is computed is computed here
+    jax.config.update("jax_enable_compilation_cache", False)  # no device here could read it back
     options = CORES_AS_ONE.get(topology.partition(":")[0], {})
     try:
         found = topologies.get_topology_desc(topology, platform="tpu", **options)

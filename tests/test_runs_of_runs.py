@@ -84,10 +84,8 @@ def test_a_comparison_s_members_and_verdicts():
     workdir = runs.finished("rl_comparison")
     names = {path.name for path in (workdir / "members").iterdir()}
     assert names == {
-        "pretrained-0", "small-light-0",
-        *(f"small-{start}-{algorithm}-0" for start in ("pretrained", "light")
-          for algorithm in ("expert_iteration", "ppo")),
-        "small-light-ppo-0-reranked",
+        "pretrained-0", "small-light-0", "small-pretrained-expert_iteration-0",
+        "small-light-expert_iteration-0", "small-light-ppo-0", "small-light-ppo-0-reranked",
     }  # fmt: skip
     verdicts, config = read(workdir / "verdicts.json"), read(workdir / "config.json")["config"]
     assert verdicts.keys() == config["predictions"].keys()
