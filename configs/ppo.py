@@ -87,7 +87,7 @@ def get_config(preset: str = "") -> ConfigDict:
     else:
         sft.fallible(config)
         config.rollouts.calculator = True
-        config.policy_gradient.kl = 0.01
+        config.policy_gradient.update(iterations=32, kl=0.01)
     return config
 
 

@@ -4,9 +4,9 @@
     python -m qdcjax.main --config=configs/rl_comparison.py:study
 
 A language model is pretrained on demonstrations of fallible solvers and fine-tuned on a few right
-ones, lightly and long. Each algorithm begins at each of the three. Every run has its own folder and
-page in members/. The preset `study` has three seeds, a second model size, and reward models that
-rerank each policy's samples.
+ones, lightly and long. Here all algorithms begin at the light one, expert iteration and PPO at all
+three; in the preset `study` all begin everywhere, with three seeds, more rollouts, a second model
+size, and reward models for three policies. Every run has a folder and a page in members/.
 """
 
 from ml_collections import ConfigDict
@@ -38,7 +38,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.rerank = evaluate.get_config(size)
     config.rerank.reward_model = "own"
     # Size → starting point → the algorithms that begin there.
-    starts = {start: ALGORITHMS for start in ("pretrained", "light", "long")}
+    starts = {start: ("expert_iteration", "ppo") for start in ("pretrained", "long")}
     config.plan = ConfigDict({"small": starts | {"light": (*ALGORITHMS, "ppo_dense")}})
     config.reranked = ("ppo",)
     share(config)
@@ -73,7 +73,7 @@ def embedded(config: ConfigDict) -> None:
         tuned.optimizer.learning_rate = 1e-3
     config.rerank.drafts.update(questions=300, calculator=True)
     config.rerank.reward.steps = 200
-    rollouts(config, iterations=8)
+    rollouts(config, iterations=10)
     config.algorithms.expert_iteration.finetune.steps = 250
     config.algorithms.rcrl.finetune.steps = 600
 
@@ -102,13 +102,12 @@ def study(config: ConfigDict) -> None:
     """Hours on two CPU cores: what the verdicts come from."""
     config.seeds = (0, 1, 2)
     config.reranked = ("expert_iteration", "ppo", "rloo")
-    for start in ("pretrained", "long"):
-        config.plan.small[start] = ("expert_iteration", "ppo", "rloo", "rcrl")
+    config.plan.small.update(pretrained=ALGORITHMS, long=ALGORITHMS)
     config.plan.large = ConfigDict(
         {"pretrained": ("expert_iteration",), "light": ("expert_iteration",)}
     )
-    config.evaluation.questions = 1_000
-    rollouts(config, iterations=24)
+    config.evaluation.questions = 600
+    rollouts(config, iterations=16)
     config.algorithms.expert_iteration.finetune.steps = 400
     config.algorithms.rcrl.finetune.steps = 1_200
 

@@ -1,4 +1,4 @@
-"""Whole runs as a user starts them: `python -m qdcjax.main` in a process of its own.
+"""Whole runs from their command lines, each in a process of its own.
 
 The finished smoke runs are made once and shared by all test files and all of pytest's workers:
 treat them as read-only, and copy one before changing it.
@@ -33,9 +33,7 @@ PYTHON = (sys.executable, "-m", "qdcjax.main")
 TWO_PROCESSES = (str(ROOT / "launch" / "processes.sh"), "2")
 
 
-def command(
-    config: str | None, workdir: Path, *options: str, launch: Sequence[str] = PYTHON
-) -> list[str]:
+def command(config: str | None, workdir: Path, *options: str, launch: Sequence[str]) -> list[str]:
     """The command line of a run; the compilation cache is that of all tests."""
     return [
         *launch,
@@ -50,7 +48,7 @@ def run(
     config: str | None,
     workdir: Path,
     *options: str,
-    launch: Sequence[str] = PYTHON,
+    launch: Sequence[str] = (),
     devices: int = 1,
     check: bool = True,
     **settings,
@@ -59,51 +57,85 @@ def run(
 
     Args:
       config, workdir, options: of the command line.
-      launch: how its processes are started.
+      launch: how its processes are started; by none it is a fork of a process that has imported
+        all, which a process of its own does for three seconds.
       devices: that each of them sees.
       check: whether it must succeed.
-      settings: subprocess's own.
+      settings: Popen's own, of a run that is launched.
 
     Raises:
       AssertionError: it failed, and `check` is set.
     """
-    done = subprocess.run(
-        command(config, workdir, *options, launch=launch),
-        cwd=ROOT,
-        env=environment(devices),
-        capture_output=True,
-        text=True,
-        timeout=SLOWEST,
-        **settings,
-    )
-    assert not check or done.returncode == 0, f"{config} {options}:\n{done.stderr[-3000:]}"
-    return done
-
-
-def fork(config: str | None, workdir: Path, *options: str) -> subprocess.CompletedProcess:
-    """`run` on one device, success or not, in a fork of a process that has imported all.
-
-    For runs that end soon: a process of one's own imports for three seconds.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["qdcjax.main", "qdcjax.experiments.sorm"])
     with tempfile.TemporaryDirectory() as folder:
-        said = [Path(folder) / name for name in ("stdout", "stderr")]
-        argv = ["qdcjax.main", *command(config, workdir, *options, launch=())]
-        process = context.Process(target=_as_program, args=(argv, *said))
-        process.start()
-        process.join(SLOWEST)
-        if process.is_alive():
+        process = _start(config, workdir, options, launch, devices, Path(folder), **settings)
+        try:
+            code = process.wait(timeout=SLOWEST)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise TimeoutError(f"{argv} took over {SLOWEST} s")
-        return subprocess.CompletedProcess(argv, process.exitcode, *(f.read_text() for f in said))
+            raise
+        said = [(Path(folder) / name).read_text() for name in ("stdout", "stderr")]
+    assert not check or code == 0, f"{config} {options}:\n{said[1][-3000:]}"
+    return subprocess.CompletedProcess([config, *options], code, *said)
 
 
-def _as_program(argv: list[str], stdout: Path, stderr: Path) -> None:
+def _start(
+    config: str | None,
+    workdir: Path,
+    options: Sequence[str],
+    launch: Sequence[str],
+    devices: int,
+    said: Path,
+    **settings,
+) -> "subprocess.Popen | _Fork":
+    """Starts a run whose output goes to the files `stdout` and `stderr` of a folder."""
+    if not launch:
+        assert not settings
+        return _Fork(command(config, workdir, *options, launch=["main"]), devices, said)
+    with (said / "stdout").open("w") as stdout, (said / "stderr").open("w") as stderr:
+        return subprocess.Popen(
+            command(config, workdir, *options, launch=launch),
+            cwd=ROOT,
+            env=environment(devices),
+            stdout=stdout,
+            stderr=stderr,
+            **settings,
+        )
+
+
+class _Fork:
+    """A run in a fork of a process that has imported all; the methods are Popen's."""
+
+    def __init__(self, argv: list[str], devices: int, said: Path):
+        context = multiprocessing.get_context("forkserver")
+        studies = ("sorm", "rl_comparison", "rcrl", "on_chip", "pretrain")
+        context.set_forkserver_preload([f"qdcjax.experiments.{study}" for study in studies])
+        files = [said / name for name in ("stdout", "stderr")]
+        self._process = context.Process(target=_as_program, args=(argv, devices, *files))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout)
+        return self.poll()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self._process.pid, number)
+
+
+def _as_program(argv: list[str], devices: int, stdout: Path, stderr: Path) -> None:
+    import jax
     from absl import app
 
     from qdcjax import main
 
+    jax.config.update("jax_num_cpu_devices", devices)
     for number, file in ((1, stdout), (2, stderr)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
@@ -130,19 +162,12 @@ def strike(
     when: Callable[[], bool],
     number: signal.Signals,
     *options: str,
-    launch: Sequence[str] = PYTHON,
+    launch: Sequence[str] = (),
     devices: int = 1,
 ) -> tuple[int, str]:
     """Starts a run, sends it a signal as soon as `when()` holds; (exit code, standard error)."""
-    with contextlib.ExitStack() as stack:
-        errors = stack.enter_context(tempfile.TemporaryFile("w+"))
-        process = subprocess.Popen(
-            command(config, workdir, *options, launch=launch),
-            cwd=ROOT,
-            env=environment(devices),
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        process = _start(config, workdir, options, launch, devices, Path(folder))
         stack.callback(process.kill)
         began = time.monotonic()
         while not when():
@@ -150,9 +175,7 @@ def strike(
             assert time.monotonic() - began < SLOWEST, f"the moment never came: {workdir}"
             time.sleep(0.002)
         process.send_signal(number)
-        code = process.wait(timeout=SLOWEST)
-        errors.seek(0)
-        return code, errors.read()
+        return process.wait(timeout=SLOWEST), (Path(folder) / "stderr").read_text()
 
 
 def environment(devices: int) -> dict[str, str]:

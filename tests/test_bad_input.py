@@ -369,10 +369,8 @@ def outcomes() -> dict[str, tuple[subprocess.CompletedProcess, Path, dict[str, s
         folder = Path(tempfile.mkdtemp(dir=runs.HOME))
         config, workdir, options = CASES[name][0](folder)
         before = contents(folder)
-        if name in DEVICES:
-            done = runs.run(config, workdir, *options, devices=DEVICES[name], check=False)
-        else:
-            done = runs.fork(config, workdir, *options)
+        devices = DEVICES.get(name, 1)
+        done = runs.run(config, workdir, *options, devices=devices, check=False)
         return done, folder, before
 
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

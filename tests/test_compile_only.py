@@ -17,7 +17,13 @@ def libtpu():
 
 def compile_for(topology: str, *options: str, config: str = "configs/sft.py:smoke", check=True):
     done = runs.run(
-        config, NOWHERE, "--compile_only", f"--topology={topology}", *options, check=check
+        config,
+        NOWHERE,
+        "--compile_only",
+        f"--topology={topology}",
+        *options,
+        launch=runs.PYTHON,
+        check=check,
     )
     assert not (runs.ROOT / NOWHERE).exists(), "nothing is run"
     return done

@@ -33,5 +33,7 @@ def test_a_full_disk(tmp_path, kilobytes):
 def test_a_limit_on_the_size_of_files(tmp_path):
     """As full as a disk, for one who is not root: no file may grow beyond 30 kB."""
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))
-    done = runs.run(SFT, tmp_path / "run", *SAVES_SOON, check=False, preexec_fn=limit)
+    done = runs.run(
+        SFT, tmp_path / "run", *SAVES_SOON, check=False, launch=runs.PYTHON, preexec_fn=limit
+    )
     assert str(tmp_path) in runs.the_error(done)

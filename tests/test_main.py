@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import runs
 
+from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+
 OF_RUNS = {"rl_comparison"}  # its stages are its members': see test_runs_of_runs.py
 CONFIGS = sorted({path.stem for path in (runs.ROOT / "configs").glob("*.py")} - OF_RUNS)
 STUDENT = {"student", "greedy-test", "samples-test", "greedy-held_out", "samples-held_out"}
@@ -146,7 +148,7 @@ def test_the_same_command_reuses_every_stage(tmp_path):
     summary, before = (workdir / "summary.json").read_bytes(), runs.stage_times(workdir)
     (workdir / "summary.json").write_text("{ cut")  # made from the stages, so it heals
     began = time.monotonic()
-    done = runs.run("configs/sorm.py:smoke", workdir)
+    done = runs.run("configs/sorm.py:smoke", workdir, launch=runs.PYTHON)
     assert time.monotonic() - began < 60
     assert runs.stage_times(workdir) == before
     assert (workdir / "summary.json").read_bytes() == summary
@@ -169,7 +171,13 @@ def test_compiled_programs_lie_in_the_user_s_cache(environment, folder):
 
 
 def test_two_runs_of_one_seed_give_the_same_bytes(tmp_path):
-    runs.run("configs/sft.py:smoke", tmp_path / "other")
+    other = tmp_path / "other"
+    runs.run("configs/sft.py:smoke", other, launch=runs.PYTHON)
+    ours, theirs = (
+        [(r["step"], r.get("loss")) for r in read_metrics(w / METRICS_FILE, "student")]
+        for w in (other, runs.finished("sft"))
+    )
+    assert ours == theirs and len(ours) > 2
     for name in ("summary.json", "stages/student/tokenizer/tokenizer.model"):
-        ours, theirs = (tmp_path / "other" / name).read_bytes(), runs.finished("sft") / name
+        ours, theirs = (other / name).read_bytes(), runs.finished("sft") / name
         assert ours == theirs.read_bytes(), name

@@ -13,7 +13,7 @@ from qdcjax.training import processes
 SORM, SFT = "configs/sorm.py:smoke", "configs/sft.py:smoke"
 SHORT = ("--config.reward.seeds=(0,)", "--config.evaluation.splits=('test',)")
 TWO = {"launch": runs.TWO_PROCESSES, "devices": 1}
-ONE = {"launch": runs.PYTHON, "devices": 2}
+ONE = {"devices": 2}
 
 
 def summary(workdir: Path) -> dict[str, float]:

@@ -86,7 +86,7 @@ def learned_section(workdir: Workdir, found: Figures) -> Section:
     )
     distinct = figures.lines(
         {
-            "a question": {
+            "right solutions a question": {
                 "different right solutions": figures.series_of_intervals(
                     x, [of["distinct_right"] for of in rounds]
                 )

@@ -24,7 +24,7 @@ WATCHED = {
     "tokens": "tokens a solution",
     "truncated": "truncated",
     "dead_groups": "questions of one reward",
-    "explained_variance": "the critic's explained variance, from −1 up",
+    "explained_variance": "the critic's explained variance",
 }
 LOWEST = {"explained_variance": -1.0}  # where returns hardly vary it has no bound
 UPDATES = {"clip_fraction": "clipped tokens", "update_kl": "KL of the update", "loss": "loss"}
@@ -66,11 +66,13 @@ def watched_section(workdir: Workdir) -> Section:
         for name, label in WATCHED.items()
         if any(name in record for record in records)
     }
+    by_critic = any("explained_variance" in record for record in records)
+    caption = "Rollouts." + " Explained variance is drawn from −1 up." * by_critic
     path = figures.save(
         figures.lines(panels, "iteration"), workdir.path / "figures" / "iterations.png"
     )
     return Section(
-        "Rollouts", "Of each iteration, before it is learned from.", [Plate(path, "Rollouts.")]
+        "Rollouts", "Of each iteration, before it is learned from.", [Plate(path, caption)]
     )
 
 

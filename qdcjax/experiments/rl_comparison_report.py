@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qdcjax.experiments import publish
-from qdcjax.experiments.rl_comparison_findings import Comparison
+from qdcjax.experiments.rl_comparison_findings import DENSE, Comparison
 from qdcjax.experiments.rl_comparison_runs import GREEDY, OF_LAST, by_kind
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
@@ -53,7 +53,7 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
     for figure, label in {GREEDY: "greedy", f"pass_at_{most}": f"pass@{most}"}.items():
         for size in comparison.sizes:
             starts = list(dict.fromkeys(k[1] for k in kinds if k[0] == size))
-            algorithms = list(dict.fromkeys(k[2] for k in kinds if k[0] == size))
+            algorithms = list(dict.fromkeys(k[2] for k in kinds if k[0] == size and k[2] != DENSE))
             before = [results[f"{size}_{s}_{algorithms[0]}_{figure}_before"] for s in starts]
             bars = {"before": before} | {
                 words(a): [results.get(f"{size}_{s}_{a}_{figure}_after", math.nan) for s in starts]
@@ -61,7 +61,7 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
             }
             drawn = figures.grouped_bars(starts, bars, "starting point", f"right, {label}")
             path = workdir.path / "figures" / f"{figure}_{size}.png"
-            caption = f"{label}, {size} model, before and after each algorithm."
+            caption = f"{label}, {size} model, before and after each algorithm (sparse rewards)."
             plates.append(Plate(figures.save(drawn, path), caption))
     shown = (GREEDY, f"maj_at_{most}", f"pass_at_{most}")
     columns = ["size", "start", "algorithm", "rollouts", "gradient steps"]

@@ -101,7 +101,7 @@ def lines(
             ax.set_xticks(xs, [f"{x:g}" for x in xs])
             ax.xaxis.set_minor_locator(NullLocator())
         elif len(xs) <= 12 and np.all(xs == np.round(xs)):
-            ax.set_xticks(xs, [f"{x:.0f}" for x in xs])
+            ax.set_xticks(xs, [f"{x:,.0f}" for x in xs])
         else:
             ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
             ax.xaxis.set_major_locator(MaxNLocator(6))

@@ -181,7 +181,7 @@ def make_train(
             found["critic"] = init_state(of_critic, by_gradient), make_update(loss, by_gradient)
         return found
 
-    def sampled(policy, key, number):
+    def rollouts(policy, key, number):
         """Rollouts of an iteration: rows of the questions, and what was generated."""
         order_key, sample_key = jax.random.split(jax.random.fold_in(key, 0))
         epoch, place = number // (N // Q), number % (N // Q)
@@ -194,9 +194,9 @@ def make_train(
 
     def experience(states, hyper: Hyperparameters, key, number):
         """All rollouts of an iteration as one batch, and what to watch."""
-        rows, made = sampled(states["policy"].params, key, number)
+        rows, made = rollouts(states["policy"].params, key, number)
         right = is_right(questions, rows, made.tokens, made.lengths).astype(jnp.float32)
-        tokens, lengths, old, mask = (
+        tokens, lengths, old, sampled = (
             x.reshape(Q * K, *x.shape[2:])
             for x in (made.tokens, made.lengths, made.log_probs, made.sampled.astype(jnp.float32))
         )
@@ -205,14 +205,13 @@ def make_train(
         whole = _join(prompts, begin, tokens)
         reference = token_log_probs(model, params, whole, decoding.temperature)
         reference = _cut(jnp.pad(reference, ((0, 0), (1, 0))), begin, T)
-        values = jnp.zeros_like(mask)
+        values = jnp.zeros_like(sampled)
         if by_critic:
             values = values_before(critic.model, states["critic"].params, whole)
-            values = _cut(values, begin, T) * mask
+            values = _cut(values, begin, T) * sampled
         last = jnp.take_along_axis(tokens, jnp.maximum(lengths - 1, 0)[:, None], axis=1)[:, 0]
         ended = jnp.isin(last, jnp.asarray(decoding.stop_tokens, jnp.int32))
-        if settings.truncated == "masked":
-            mask = mask * ended[:, None]
+        mask = sampled * ended[:, None] if settings.truncated == "masked" else sampled
         advantages, returns = advantages_and_returns(
             settings, K, on_last_action(right.reshape(-1), mask), mask, old, reference, values,
             hyper.kl,
@@ -228,8 +227,8 @@ def make_train(
         }
         watched = {
             "accuracy": right.mean(),
-            "kl": (k1(old, reference) * mask).sum(axis=1).mean(),
-            "entropy": -(old * mask).sum() / jnp.maximum(mask.sum(), 1),
+            "kl": (k1(old, reference) * sampled).sum(axis=1).mean(),
+            "entropy": -(old * sampled).sum() / jnp.maximum(sampled.sum(), 1),
             "tokens": lengths.mean(),
             "truncated": 1 - ended.mean(),
             "dead_groups": dead_groups(right).mean(),

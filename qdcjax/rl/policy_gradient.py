@@ -181,7 +181,8 @@ class PolicyLoss:
     """Makes the policy's loss: Σ w_t (clipped loss of token t + beta k3_t).
 
     Batch, beside `tokens` and `mask`: `advantages`, `old_log_probs` and `reference` [B, T], each
-    of the token that stands there.
+    of the token that stands there. Metrics: the share of tokens that are clipped; KL(π_old ‖ π) as
+    k3 estimates it from the samples of π_old, exp(d) − d − 1 with d = log π − log π_old; and k3_t.
 
     Attributes:
       clip_low, clip_high, dual_clip: see `PolicyGradient`.
@@ -210,7 +211,7 @@ class PolicyLoss:
             loss = loss + self.kl * divergence
             if self.beside is not None:
                 loss = loss * (1 - of_token["warm"])
-            metrics = {"clip_fraction": clipped, "update_kl": k3(log_probs, old)}
+            metrics = {"clip_fraction": clipped, "update_kl": k3(old, log_probs)}
             metrics["reference_kl"] = divergence
             sums = {name: jnp.sum(weights * value) for name, value in metrics.items()}
             return jnp.sum(weights * loss), jax.lax.stop_gradient(sums)

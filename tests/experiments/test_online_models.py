@@ -1,6 +1,7 @@
 """Models of on-line learning: where they lie, what a critic begins as, which numbers are old."""
 
 import dataclasses
+import itertools
 
 import datasets
 import jax
@@ -16,9 +17,11 @@ from qdcjax.experiments.policy_gradient_report import ROLLOUTS
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.reward_models import Solution, reward_model, score
 from qdcjax.reporting.metrics import read_metrics
+from qdcjax.rl import policy_gradient
 from qdcjax.rl.losses import adapted_kl_coefficient
 from qdcjax.tasks.answers import is_correct
 from qdcjax.tasks.problem import Problem
+from qdcjax.training.loop import Preempted
 from qdcjax.training.sharding import mesh_of, param_shardings
 from qdcjax.training.store import StoredModel, save_model
 from qdcjax.workdir import Workdir
@@ -38,9 +41,12 @@ class Dialogues:
         return is_correct(completion, problem.answer)
 
 
-@pytest.fixture
-def learning(policy, tmp_path):
-    """`learning(**{section: changes})`: PPO of the policy on one device, two steps an iteration."""
+@pytest.fixture(scope="module")
+def learning(policy, tmp_path_factory):
+    """`learning(**{section: changes})`: PPO of the policy on one device, two steps an iteration.
+
+    In a new folder, or in `folder` of another one.
+    """
     base = ppo.get_config("smoke")
     base.policy_gradient.update(iterations=3, questions=4, epochs=2)
     base.meshes = {role: dict(ONE) for role in base.meshes}
@@ -54,16 +60,16 @@ def learning(policy, tmp_path):
     ]
     start = StoredModel(policy.model, policy.params, policy.tokenizer)
 
-    def learning(start=start, **changes):
+    def learning(start=start, folder=None, **changes):
         config = ConfigDict(base.to_dict())
         for name, change in changes.items():
             if isinstance(change, dict):
                 config[name].update(change)
             else:
                 config[name] = change
-        workdir = Workdir(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", config.to_dict())
+        workdir = Workdir(folder or tmp_path_factory.mktemp("run"), config.to_dict())
         folder = workdir.path / "stages" / "learned.partial"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         on = from_config.role_mesh(workdir.config, "policy")
         placed = dataclasses.replace(
             start, params=jax.device_put(start.params, param_shardings(start.model, on))
@@ -75,23 +81,29 @@ def learning(policy, tmp_path):
 
 @dataclasses.dataclass
 class Learned:
-    """What an on-line learning left: tables of its rollouts, policies before and after each."""
+    """What an on-line learning left: tables of its rollouts, policies before and after each.
+
+    And the last state of each training.
+    """
 
     tables: list[dict]
     policies: list
     records: list[dict]
+    states: tuple
 
 
-def learn(made: OnlineLearning, folder, iterations: int = 3) -> Learned:
+def learn(made: OnlineLearning, iterations: int = 3) -> Learned:
     with made.opened() as learning:
         policies = [jax.device_get(learning.policy_now().params)]
         for number in range(iterations):
             learning.iterate(number)
             policies.append(jax.device_get(learning.policy_now().params))
-    run = max(folder.iterdir(), key=lambda path: path.name)
+        trainings = (learning.policy, learning.critic)
+        states = tuple(jax.device_get(of.state) for of in trainings if of is not None)
+    run = made._workdir.path
     parts = sorted((run / "stages" / "learned.partial" / "rollouts").iterdir())
     tables = [datasets.load_from_disk(str(part))[:] for part in parts]
-    return Learned(tables, policies, read_metrics(run / "metrics.jsonl", ROLLOUTS))
+    return Learned(tables, policies, read_metrics(run / "metrics.jsonl", ROLLOUTS), states)
 
 
 def moved(before, after) -> float:
@@ -99,18 +111,16 @@ def moved(before, after) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-@pytest.fixture
-def together(learning, tmp_path) -> Learned:
+@pytest.fixture(scope="module")
+def together(learning) -> Learned:
     """PPO with all models on one device."""
-    return learn(
-        learning(meshes=APART | {"policy": ONE, "reference": ONE, "critic": ONE}), tmp_path
-    )
+    return learn(learning())
 
 
-def test_models_on_meshes_apart_learn_as_on_one_device(learning, tmp_path, devices, together):
+def test_models_on_meshes_apart_learn_as_on_one_device(learning, devices, together):
     """The policy on four devices, its reference on two, its critic on the other two."""
     made = learning(meshes=APART)
-    apart = learn(made, tmp_path)
+    apart = learn(made)
     where = {
         "policy": mesh_of(made.policy.state.params),
         "reference": mesh_of(made._reference.params),
@@ -153,9 +163,9 @@ def test_a_critic_from_a_reward_model_begins_with_its_chances(policy, learning, 
 
 
 @pytest.mark.parametrize("critic", ["policy", "shared"])
-def test_while_the_critic_warms_up_the_policy_stays_as_it_is(learning, tmp_path, critic):
+def test_while_the_critic_warms_up_the_policy_stays_as_it_is(learning, critic):
     settings = {"critic": critic, "critic_warmup": 2}
-    found = learn(learning(policy_gradient=settings), tmp_path)
+    found = learn(learning(policy_gradient=settings))
     start, *after = found.policies
     assert [moved(start, policy) > 0 for policy in after] == [False, False, True]
     values = [np.abs(np.concatenate(table["values"])).max() for table in found.tables]
@@ -179,9 +189,9 @@ def test_the_divergence_is_measured_at_the_sampling_temperature(together):
     assert abs(together.records[0]["kl"]) < 1e-4 < abs(together.records[2]["kl"])
 
 
-def test_an_adaptive_weight_follows_the_divergence(learning, tmp_path):
+def test_an_adaptive_weight_follows_the_divergence(learning):
     settings = {"kl_target": 1e-3, "kl_horizon": 16}
-    found = learn(learning(policy_gradient=settings), tmp_path)
+    found = learn(learning(policy_gradient=settings))
     weights = [record["kl_coefficient"] for record in found.records]
     expected = 0.05
     for record, weight in zip(found.records, weights, strict=True):
@@ -190,10 +200,39 @@ def test_an_adaptive_weight_follows_the_divergence(learning, tmp_path):
     assert len(set(weights)) == 3
 
 
-def test_memory_stays_flat_over_iterations(learning):
+def test_memory_and_compiled_programs_stay_as_they_are_over_iterations(
+    learning, monkeypatch, count_calls
+):
+    of_policy = count_calls(monkeypatch, policy_gradient, "clipped_policy_loss")
+    of_critic = count_calls(monkeypatch, policy_gradient, "clipped_value_loss")
     counts = []
     with learning(policy_gradient={"iterations": 8}).opened() as made:
         for number in range(8):
             made.iterate(number)
             counts.append(len(jax.live_arrays()))
+        padded = len(made._widths)
     assert counts[2] == counts[-1], counts
+    assert 1 <= of_policy["clipped_policy_loss"] <= padded, "once a padded length"
+    assert 1 <= of_critic["clipped_value_loss"] <= padded
+
+
+# Requests after which a run is stopped: each iteration asks after two steps of the policy, then
+# after two of the critic.
+EDGES = {"between policy and critic": 2, "within the critic": 1, "between iterations": 1}
+
+
+def test_stopped_at_any_edge_both_trainings_end_with_the_bits_of_an_unbroken_one(
+    learning, tmp_path, together
+):
+    for steps in EDGES.values():
+        asked = itertools.count(1)
+        with learning(folder=tmp_path).opened() as made, pytest.raises(Preempted):
+            made.policy._stop.requested = lambda asked=asked, steps=steps: next(asked) == steps
+            for number in range(3):
+                made.iterate(number)
+    found = learn(learning(folder=tmp_path))
+    for ours, theirs in zip(found.states, together.states, strict=True):
+        assert int(ours.step) == 6
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert found.tables == together.tables
+    assert [r["step"] for r in found.records] == [1, 2, 3]

@@ -10,6 +10,7 @@ from configs import rl_comparison
 from qdcjax.experiments import from_config
 from qdcjax.experiments.rl_comparison import members_of
 from qdcjax.experiments.rl_comparison_findings import Comparison, rollouts_needed
+from qdcjax.experiments.rl_comparison_report import accuracy_section, curves_section
 from qdcjax.experiments.rl_comparison_runs import Learned, table_of
 from qdcjax.measures.predictions import judge
 
@@ -149,6 +150,27 @@ def test_the_table_has_means_over_seeds():
     assert found["small_light_ppo_kl"].value == 2.0
     assert "small_light_ppo_distinct" not in found
     assert found["small_light_ppo_rollouts"] == 200
+
+
+@pytest.mark.parametrize("preset", ["", "study"])
+def test_the_page_has_room_for_every_run(tmp_path, preset):
+    """One seed of each: their figures and their rows."""
+    plan = rl_comparison.get_config(preset).plan.to_dict()
+    runs = [
+        learned(algorithm, (3, 5, 7), start=start, size=size, distinct_right_growth=0.1)
+        for size, starts in plan.items()
+        for start, algorithms in starts.items()
+        for algorithm in algorithms
+    ]
+    comparison = Comparison(runs, "light", list(plan), 4)
+    results = table_of(runs, ("greedy_accuracy", "maj_at_4", "pass_at_4"))
+    folder = types.SimpleNamespace(path=tmp_path)
+    accuracy = accuracy_section(folder, comparison, results)
+    curves = curves_section(folder, comparison)
+    for plate in (*accuracy.figures, *curves.figures):
+        assert plate.path.read_bytes().startswith(b"\x89PNG")
+    assert len(accuracy.tables[0].rows) == len(runs)
+    assert sum(math.isfinite(result.value) for result in accuracy.tables[0].rows[0][5:11]) == 6
 
 
 @pytest.mark.parametrize("preset", ["", "smoke", "study"])

@@ -9,9 +9,10 @@ import pytest
 from qdcjax.data.batches import pad_and_stack
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.decoding import Prompts, SamplingSettings, generate, sample
+from qdcjax.reasoning.reward_models import reward_model
 from qdcjax.rl import rewards
-from qdcjax.rl.experience import experience
-from qdcjax.rl.log_probs import completion_log_probs
+from qdcjax.rl.experience import experience, figures
+from qdcjax.rl.log_probs import completion_log_probs, completion_values
 from qdcjax.rl.on_chip import (
     Hyperparameters,
     is_right,
@@ -19,7 +20,7 @@ from qdcjax.rl.on_chip import (
     questions_of,
     train_members,
 )
-from qdcjax.rl.policy_gradient import PolicyGradient, PolicyLoss
+from qdcjax.rl.policy_gradient import PolicyGradient, PolicyLoss, ValueLoss
 from qdcjax.tasks.answers import is_correct
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
@@ -128,47 +129,83 @@ def test_rloo_learns_what_is_rewarded(learned):
     assert abs(learned["kl"][0]) < 1e-5 < learned["kl"][-1]
 
 
-def test_an_iteration_is_that_of_a_run_at_model_scale(policy, questions, learned):
-    """The same rollouts through a table, and one step of all of them."""
+def at_model_scale(policy, questions, settings, longest: int, kl: float):
+    """Yields iterations as a run at model scale makes them: rollouts in a table, one step of all.
+
+    The questions are drawn as on the chip, and so are the samples' keys.
+    """
     order_key, sample_key = jax.random.split(jax.random.fold_in(jax.random.key(2), 0))
-    rows = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, 0), 4))
-    asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in PROBLEMS])
-    made = sample(
-        policy.model,
-        policy.params,
-        Prompts([asked[row] for row in rows], rows.astype(np.uint32)),
-        SamplingSettings(samples=MANY, max_new_tokens=T),
-        jax.random.fold_in(sample_key, 0),
-        policy.tokenizer,
-    )
-    at = [(n, k) for n in range(4) for k in range(MANY)]
-    right = is_right(questions, jnp.asarray(rows), *map(jnp.asarray, (made.tokens, made.lengths)))
-    of_token = {
-        name: [getattr(made, name)[n, k, : made.lengths[n, k]] for n, k in at]
-        for name in ("tokens", "sampled", "log_probs")
+    prompts = {
+        problem.id: ids
+        for problem, ids in zip(
+            PROBLEMS,
+            encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in PROBLEMS]),
+            strict=True,
+        )
     }
-    table = {
-        "problem_id": [PROBLEMS[rows[n]].id for n, _ in at],
-        "truncated": [bool(made.truncated[n, k]) for n, k in at],
-        "correct": [bool(right[n, k]) for n, k in at],
-        **of_token,
-    }
-    prompts = {problem.id: ids for problem, ids in zip(PROBLEMS, asked, strict=True)}
     start = StoredModel(policy.model, policy.params, policy.tokenizer)
-    table["rewards"] = rewards.sparse(table)
-    table["reference"] = completion_log_probs(
-        start, [prompts[i] for i in table["problem_id"]], table["tokens"], 1.0
-    )
-    examples, _, _ = experience(table, prompts, RLOO, MANY, T, 0.01)
+    critic = reward_model(start, jax.random.key(0))
     optimizer = make_optimizer(OPTIMIZER, 1)
-    update = make_update(PolicyLoss(0.2, 0.2, 0.0, 1.0)(policy.model), optimizer)
-    batch = pad_and_stack(examples, 96)
-    _, found = update(init_state(policy.params, optimizer), batch, jax.random.key(2))
-    assert 0 < np.mean(right) < 1
-    assert learned["accuracy"][0] == pytest.approx(np.mean(right))
-    assert learned["tokens"][0] == pytest.approx(made.lengths.mean())
-    assert learned["loss"][0] == pytest.approx(float(found["loss"]), abs=1e-6)
-    assert learned["gradient_norm"][0] == pytest.approx(float(found["gradient_norm"]), rel=1e-3)
+    learn = jax.jit(make_update(PolicyLoss(0.2, 0.2, 0.0, 1.0)(policy.model), optimizer))
+    learn_values = jax.jit(make_update(ValueLoss(settings.value_clip)(critic.model), optimizer))
+    states = [init_state(params, optimizer) for params in (policy.params, critic.params)]
+    for number in range(settings.iterations):
+        rows = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, number), 4))
+        made = sample(
+            policy.model,
+            states[0].params,
+            Prompts([prompts[PROBLEMS[row].id] for row in rows], rows.astype(np.uint32)),
+            SamplingSettings(samples=MANY, max_new_tokens=longest),
+            jax.random.fold_in(sample_key, number),
+            policy.tokenizer,
+        )
+        right = is_right(
+            questions, jnp.asarray(rows), *map(jnp.asarray, (made.tokens, made.lengths))
+        )
+        at = [(n, k) for n in range(4) for k in range(MANY)]
+        table = {
+            name: [getattr(made, name)[n, k, : made.lengths[n, k]] for n, k in at]
+            for name in ("tokens", "sampled", "log_probs")
+        }
+        table["problem_id"] = [PROBLEMS[rows[n]].id for n, _ in at]
+        table["truncated"] = [bool(made.truncated[n, k]) for n, k in at]
+        table["correct"] = [bool(right[n, k]) for n, k in at]
+        table["rewards"] = rewards.sparse(table)
+        texts = [prompts[name] for name in table["problem_id"]], table["tokens"]
+        table["reference"] = completion_log_probs(start, *texts, 1.0)
+        if settings.algorithm == "ppo":
+            table["values"] = completion_values(critic.model, states[1].params, *texts)
+        of_policy, of_critic, found = experience(table, prompts, settings, MANY, longest, kl)
+        states[0], of_step = learn(states[0], pad_and_stack(of_policy, 96), jax.random.key(2))
+        if settings.algorithm == "ppo":
+            states[1], _ = learn_values(states[1], pad_and_stack(of_critic, 96), jax.random.key(2))
+        watched = figures(table, MANY, longest)
+        yield watched | found | {name: float(x) for name, x in of_step.items()}
+
+
+SAME = ("accuracy", "tokens", "truncated", "dead_groups", "kl", "entropy", "loss")
+
+
+def test_an_iteration_is_that_of_a_run_at_model_scale(policy, questions, learned):
+    (found,) = at_model_scale(policy, questions, RLOO, T, 0.01)
+    assert 0 < found["accuracy"] < 1
+    for name in SAME:
+        assert learned[name][0] == pytest.approx(found[name], abs=1e-6), name
+    assert learned["gradient_norm"][0] == pytest.approx(found["gradient_norm"], rel=1e-3)
+
+
+def test_ppo_s_iterations_are_those_of_a_run_at_model_scale(policy, questions, decoding):
+    """Three, so that both have learned (the first step warms up); cut completions are masked."""
+    settings = dataclasses.replace(RLOO, algorithm="ppo", iterations=3, truncated="masked")
+    few = dataclasses.replace(decoding, samples=MANY, max_new_tokens=24)
+    train = jax.jit(trained(policy, questions, few, settings, 4 * MANY))
+    rates = dataclasses.replace(hyper(kl=0.05), critic_learning_rate=jnp.float32(RATE))
+    history = jax.device_get(train(jax.random.key(2), rates)[1])
+    for number, found in enumerate(at_model_scale(policy, questions, settings, 24, 0.05)):
+        assert 0 < found["accuracy"] < 1 and 0.05 < found["truncated"] < 0.95
+        for name in (*SAME, "explained_variance", "gradient_norm"):
+            assert history[name][number] == pytest.approx(found[name], rel=1e-3, abs=1e-5), name
+    assert abs(history["kl"][2]) > 1e-4 and abs(history["explained_variance"][2]) > 1e-4
 
 
 def test_members_cut_over_devices_equal_the_same_runs_alone(policy, questions, decoding, devices):

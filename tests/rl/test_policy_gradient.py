@@ -249,7 +249,7 @@ def defined(params, batch, loss: PolicyLoss):
     divergence = jnp.exp(d) - d - 1
     metrics = {
         "clip_fraction": clipped * A < ratio * A,
-        "update_kl": jnp.exp(old - new) - (old - new) - 1,
+        "update_kl": jnp.exp(new - old) - (new - old) - 1,
         "reference_kl": divergence,
     }
     sums = {name: jnp.sum(weights * value) for name, value in metrics.items()}
