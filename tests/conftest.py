@@ -14,8 +14,8 @@ os.environ.setdefault(
     str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdcjax-tests"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Tests compile much and compute little: a quarter of the time goes with the compiler's last passes.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# Tests compile much and compute little, so the compiler's passes are left out (see also runs.py).
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import jaxtyping
@@ -44,6 +44,13 @@ from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.step import init_state, make_update
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker waits long for another's last one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
 
 DEVICES = 8
 jax.config.update("jax_num_cpu_devices", DEVICES)

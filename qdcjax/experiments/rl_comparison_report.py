@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qdcjax.experiments import publish
-from qdcjax.experiments.rl_comparison_findings import DENSE, Comparison
+from qdcjax.experiments.rl_comparison_findings import DENSE, EXPERTS, PRETRAINED, SMOOTH, Comparison
 from qdcjax.experiments.rl_comparison_runs import GREEDY, OF_LAST, by_kind
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
@@ -52,7 +52,8 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
     kinds = list(by_kind(comparison.runs))
     for figure, label in {GREEDY: "greedy", f"pass_at_{most}": f"pass@{most}"}.items():
         for size in comparison.sizes:
-            starts = list(dict.fromkeys(k[1] for k in kinds if k[0] == size))
+            starts = dict.fromkeys(k[1] for k in kinds if k[0] == size)
+            starts = sorted(starts, key=lambda start: start != PRETRAINED)
             algorithms = list(dict.fromkeys(k[2] for k in kinds if k[0] == size and k[2] != DENSE))
             before = [results[f"{size}_{s}_{algorithms[0]}_{figure}_before"] for s in starts]
             bars = {"before": before} | {
@@ -90,7 +91,8 @@ def curves_section(workdir: Workdir, comparison: Comparison) -> Section:
         steps = rollouts / rollouts[-1] * same[0].of_last("gradient_steps").value
         for found, x in ((panels, rollouts), (by_steps, steps)):
             panel = found.setdefault(f"right rollouts, {size}, {start}", {})
-            panel[words(algorithm)] = figures.Series(x, accuracy, smooth=5)
+            smooth = 1 if algorithm == EXPERTS else SMOOTH
+            panel[words(algorithm)] = figures.Series(x, accuracy, smooth=smooth)
     plates = []
     for name, found in {"rollouts": panels, "gradient steps": by_steps}.items():
         path = workdir.path / "figures" / f"curves_{name.replace(' ', '_')}.png"
@@ -98,7 +100,8 @@ def curves_section(workdir: Workdir, comparison: Comparison) -> Section:
         plates.append(Plate(path, f"Accuracy at temperature 1 against {name}."))
     text = (
         "Training questions are new when they are first sampled. A point of expert iteration is a "
-        "round: its rollouts are those of the policy before it. Means over seeds."
+        "round: its rollouts are those of the policy before it. Means over "
+        "seeds; other algorithms' lines are smoothed over five points, in front of faint raw ones."
     )
     return Section("Sample complexity", text, plates)
 

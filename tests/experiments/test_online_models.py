@@ -216,23 +216,31 @@ def test_memory_and_compiled_programs_stay_as_they_are_over_iterations(
     assert 1 <= of_critic["clipped_value_loss"] <= padded
 
 
-# Requests after which a run is stopped: each iteration asks after two steps of the policy, then
-# after two of the critic.
-EDGES = {"between policy and critic": 2, "within the critic": 1, "between iterations": 1}
+# Steps after which a run is stopped, since its last stop: each iteration has four of the policy,
+# then four of the critic, and an epoch is two.
+EDGES = {
+    "within an epoch": 1,
+    "between epochs": 1,
+    "between policy and critic": 2,
+    "within the critic": 1,
+    "between iterations": 3,
+}
 
 
 def test_stopped_at_any_edge_both_trainings_end_with_the_bits_of_an_unbroken_one(
-    learning, tmp_path, together
+    learning, tmp_path
 ):
+    small = {section: {"batch_size": 8} for section in ("learn", "critic")}
+    whole = learn(learning(**small))
     for steps in EDGES.values():
         asked = itertools.count(1)
-        with learning(folder=tmp_path).opened() as made, pytest.raises(Preempted):
+        with learning(folder=tmp_path, **small).opened() as made, pytest.raises(Preempted):
             made.policy._stop.requested = lambda asked=asked, steps=steps: next(asked) == steps
             for number in range(3):
                 made.iterate(number)
-    found = learn(learning(folder=tmp_path))
-    for ours, theirs in zip(found.states, together.states, strict=True):
-        assert int(ours.step) == 6
+    found = learn(learning(folder=tmp_path, **small))
+    for ours, theirs in zip(found.states, whole.states, strict=True):
+        assert int(ours.step) == 12
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    assert found.tables == together.tables
+    assert found.tables == whole.tables
     assert [r["step"] for r in found.records] == [1, 2, 3]
