@@ -106,5 +106,6 @@ def gsm8k(config: ConfigDict) -> None:
     for section, rate in ((config.learn, 1e-6), (config.critic, 1e-5)):
         section.update(batch_size=256, microbatches=8, checkpoint_every=80)
         section.optimizer.learning_rate = rate
-    if config.preset != "smollm2":
+    if config.preset != "smollm2":  # a pod's chips share the rows of a microbatch
         config.rollouts.update(max_new_tokens=512)
+        config.learn.microbatches = config.critic.microbatches = 4

@@ -216,21 +216,21 @@ def test_memory_and_compiled_programs_stay_as_they_are_over_iterations(
     assert 1 <= of_critic["clipped_value_loss"] <= padded
 
 
-# Steps after which a run is stopped, since its last stop: each iteration has four of the policy,
-# then four of the critic, and an epoch is two.
+# Steps after which a run is stopped, since its last stop: each iteration has eight of the policy,
+# then eight of the critic, and an epoch is four.
 EDGES = {
     "within an epoch": 1,
-    "between epochs": 1,
-    "between policy and critic": 2,
-    "within the critic": 1,
-    "between iterations": 3,
+    "between epochs": 3,
+    "between policy and critic": 4,
+    "within the critic": 6,
+    "between iterations": 2,
 }
 
 
 def test_stopped_at_any_edge_both_trainings_end_with_the_bits_of_an_unbroken_one(
     learning, tmp_path
 ):
-    small = {section: {"batch_size": 8} for section in ("learn", "critic")}
+    small = {section: {"batch_size": 4} for section in ("learn", "critic")}
     whole = learn(learning(**small))
     for steps in EDGES.values():
         asked = itertools.count(1)
@@ -240,7 +240,7 @@ def test_stopped_at_any_edge_both_trainings_end_with_the_bits_of_an_unbroken_one
                 made.iterate(number)
     found = learn(learning(folder=tmp_path, **small))
     for ours, theirs in zip(found.states, whole.states, strict=True):
-        assert int(ours.step) == 12
+        assert int(ours.step) == 24
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert found.tables == whole.tables
     assert [r["step"] for r in found.records] == [1, 2, 3]
