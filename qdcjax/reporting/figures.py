@@ -24,6 +24,7 @@ REFERENCE = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 1.3}
 PANEL_SIZE = (4.4, 2.9)
 SINGLE_SIZE = (6.2, 3.8)
 LONG_SERIES = 40  # points beyond which markers would hide the line
+CROWDED = 70  # characters of tick labels beyond which they would run into one another
 DPI = 192
 
 
@@ -148,7 +149,9 @@ def grouped_bars(
     ticks = list(labels)
     if len(counts):
         ticks = [f"{name}\nn = {n:,}" for name, n in zip(labels, counts, strict=True)]
-    ax.set_xticks(range(len(labels)), ticks)
+    crowded = sum(map(len, labels)) > CROWDED
+    turned = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    ax.set_xticks(range(len(labels)), ticks, **turned)
     _label(ax, x_label, y_label, percent=True)
     ax.set_ylim(bottom=0)
     _legend(figure, [ax], last="chance")

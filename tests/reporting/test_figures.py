@@ -1,4 +1,5 @@
 import io
+import itertools
 
 import matplotlib
 import numpy as np
@@ -82,6 +83,18 @@ def test_bars_stand_at_their_values_with_counts_below():
     assert heights[0][0] == 0.5 and ax.get_ylim()[0] == 0
     assert [t.get_text() for t in ax.get_xticklabels()] == ["2\nn = 10", "3\nn = 2,000"]
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ORM", "SORM", "chance"]
+
+
+@pytest.mark.parametrize("rate", ["", ",learning_rate=0.0001"])
+def test_names_of_groups_do_not_run_into_one_another(tmp_path, rate):
+    names = [f"kl={kl}{rate}" for kl in (0.0, 0.01, 0.03, 0.1)]
+    figure = figures.grouped_bars(names, {"greedy": [0.1, 0.2, 0.3, 0.4]}, "setting", "right")
+    figures.save(figure, tmp_path / "bars.png")
+    labels = figure.axes[0].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {25.0 if rate else 0.0}
+    if not rate:
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_reliability_puts_bins_at_their_mean_prediction_and_rate():
