@@ -2,9 +2,10 @@
 
     python -m qdcjax.main --config=configs/grpo.py
 
-Expect, with seed 0, greedy accuracy to rise from 46 % to 82 % on test questions (RESULTS.md). The
-divergence from the start is part of the loss. policy_gradient.normalise=sequences
-gives each solution the same weight, as in the paper; by default each token has it.
+Expect, with seed 0, greedy accuracy to rise from 46 % to 82 % on test questions (RESULTS.md).
+
+The divergence from the start is part of the loss. policy_gradient.normalise=sequences gives each
+solution the same weight, as in the paper; by default each token has it.
 """
 
 from ml_collections import ConfigDict

@@ -100,8 +100,8 @@ def curves_section(workdir: Workdir, comparison: Comparison) -> Section:
         plates.append(Plate(path, f"Accuracy at temperature 1 against {name}."))
     text = (
         "Training questions are new when they are first sampled. A point of expert iteration is a "
-        "round: its rollouts are those of the policy before it. Means over "
-        "seeds; other algorithms' lines are smoothed over five points, in front of faint raw ones."
+        "round: its rollouts are those of the policy before it. Means over seeds; the lines "
+        f"of other algorithms are smoothed over {SMOOTH} points, in front of faint raw ones."
     )
     return Section("Sample complexity", text, plates)
 
