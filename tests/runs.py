@@ -201,13 +201,13 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def finished(study: str) -> Path:
-    """The workdir of `configs/<study>.py:smoke`, run to its end once."""
+    """The workdir of `configs/<study>.py:smoke`, run to its end once, as a user runs it."""
 
     def make(workdir: Path) -> None:
         options = []
         if study == "evaluate":
             options = [f"--config.checkpoint={finished('sorm')}", "--config.reward_model=orm-0"]
-        run(f"configs/{study}.py:smoke", workdir, *options)
+        run(f"configs/{study}.py:smoke", workdir, *options, launch=PYTHON)
 
     return made_once(study, make)
 

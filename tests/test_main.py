@@ -14,8 +14,6 @@ import runs
 
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 
-OF_RUNS = {"rl_comparison"}  # its stages are its members': see test_runs_of_runs.py
-CONFIGS = sorted({path.stem for path in (runs.ROOT / "configs").glob("*.py")} - OF_RUNS)
 STUDENT = {"student", "greedy-test", "samples-test", "greedy-held_out", "samples-held_out"}
 SPLITS = ("test", "held_out")
 
@@ -28,22 +26,29 @@ def of_policies(*policies: str, reference: bool = True) -> set[str]:
 
 ONLINE = {"student", "predictions", "learned"} | of_policies("start", "learned")
 ON_THE_WAY = of_policies("at_1")  # a policy gradient's policy after the first fifth
-STAGES = {
-    "evaluate": STUDENT - {"student"} | {"policy"},
-    "sft": STUDENT,
-    "sorm": STUDENT
+# Config → stages of its smoke preset.
+STAGES_OF = {
+    "configs/evaluate.py": STUDENT - {"student"} | {"policy"},
+    "configs/sft.py": STUDENT,
+    "configs/sorm.py": STUDENT
     | {"predictions", "drafts", "verify", "verify_many", "scores"}
     | {f"{kind}-{seed}" for kind in ("orm", "sorm", "unbalanced_sorm") for seed in (0, 1)},
-    "expert_iteration": {"student", "predictions", "rollouts-1", "rollouts-2", "round-1", "round-2"}
+    "configs/expert_iteration.py": {"student", "predictions"}
+    | {f"{kind}-{number}" for kind in ("rollouts", "round") for number in (1, 2)}
     | of_policies("start", "round-1", "round-2"),
-    **{name: ONLINE | ON_THE_WAY for name in ("ppo", "rloo", "grpo")},
-    "random_walks": {name for name in ONLINE | ON_THE_WAY if "held_out" not in name},
-    "on_chip": ONLINE,
-    "pretrain": {"small", "large"}
+    "configs/ppo.py": ONLINE | ON_THE_WAY,
+    "configs/rloo.py": ONLINE | ON_THE_WAY,
+    "configs/grpo.py": ONLINE | ON_THE_WAY,
+    "configs/random_walks.py": {name for name in ONLINE | ON_THE_WAY if "held_out" not in name},
+    "configs/on_chip.py": ONLINE,
+    "configs/pretrain.py": {"small", "large"}
     | {f"{kind}-test-{size}" for kind in ("greedy", "samples") for size in ("small", "large")},
-    "rcrl": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
+    "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
     | of_policies("start", "learned", "learned_bad", reference=False),
 }
+STAGES = {Path(config).stem: stages for config, stages in STAGES_OF.items()}
+# Its stages are those of its members: see test_runs_of_runs.py.
+OF_RUNS = {"configs/rl_comparison.py"}
 # Config → what the figures of its last policy begin with.
 LAST = {"expert_iteration": "round_2_", "ppo": "learned_", "rloo": "learned_", "grpo": "learned_"}
 LAST |= {"rcrl": "learned_", "random_walks": "learned_", "on_chip": "learned_"}
@@ -58,10 +63,11 @@ def read(path: Path):
 
 
 def test_every_config_is_known_here():
-    assert sorted(STAGES) == CONFIGS
+    found = {f"configs/{path.name}" for path in (runs.ROOT / "configs").glob("*.py")}
+    assert STAGES_OF.keys() | OF_RUNS == found
 
 
-@pytest.mark.parametrize("study", CONFIGS)
+@pytest.mark.parametrize("study", sorted(STAGES))
 def test_workdir_holds_what_the_contract_names(study):
     workdir = runs.finished(study)
     recorded = read(workdir / "config.json")
@@ -94,7 +100,7 @@ def test_workdir_holds_what_the_contract_names(study):
     assert 'src="http' not in page and 'href="http' not in page, "one self-contained page"
 
 
-@pytest.mark.parametrize("study", CONFIGS)
+@pytest.mark.parametrize("study", sorted(STAGES))
 def test_summary_is_flat_and_intervals_hold_their_value(study):
     summary = read(runs.finished(study) / "summary.json")
     assert list(summary) == sorted(summary)
