@@ -24,7 +24,7 @@ from qdcjax.experiments.sft import own_shape
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, param_shapes
-from qdcjax.rl.policy_gradient import PolicyLoss, ValueLoss
+from qdcjax.rl.policy_gradient import OF_CRITIC, ValueLoss, policy_loss
 from qdcjax.training import program, sharding
 from qdcjax.training.fit import TrainSettings, lower_update
 from qdcjax.training.losses import language_model_loss
@@ -132,20 +132,19 @@ class Work:
 
 
 def _online(config: Mapping[str, Any], model: Transformer, mesh: Mesh) -> Iterator[Work]:
-    """Updates of a policy and of a critic with a trunk of its own."""
+    """Updates of a policy and of its critic."""
     if "policy_gradient" not in config:
         return
     s = from_config.algorithm(config, "policy_gradient")
-    kl, temperature = s.kl if s.kl_in == "loss" else 0.0, config["rollouts"]["temperature"]
-    loss = PolicyLoss(s.clip_low, s.clip_high, kl, temperature, s.dual_clip)
-    fields = ("advantages", "old_log_probs", "reference")
+    loss = policy_loss(s, config["rollouts"]["temperature"], s.kl)
+    policy = Transformer(dataclasses.replace(model.config, value_head=s.shares_trunk))
     settings = from_config.online_training(config, "learn", mesh)
-    yield _training("policy's update", model, loss, settings, mesh, fields)
+    yield _training("policy's update", policy, loss, settings, mesh, loss.fields)
     if s.algorithm == "ppo" and not s.shares_trunk:
         critic = Transformer(dataclasses.replace(model.config, output="scalar"))
         settings = from_config.online_training(config, "critic", mesh)
-        loss, fields = ValueLoss(s.value_clip), ("old_values", "returns")
-        yield _training("critic's update", critic, loss, settings, mesh, fields)
+        loss = ValueLoss(s.value_clip)
+        yield _training("critic's update", critic, loss, settings, mesh, OF_CRITIC)
 
 
 def _training(

@@ -53,6 +53,12 @@ def test_the_updates_of_policy_and_critic_are_compiled_too():
         assert re.search(r"^  fits: \d+\.\d\d GiB a chip", told.strip("\n")), done.stdout
 
 
+def test_a_critic_on_the_policy_s_trunk_is_part_of_its_update():
+    shared = ("--config.mesh.fsdp=2", "--config.policy_gradient.critic=shared")
+    done = compile_for("v5e:2x2", *shared, config="configs/ppo.py:smoke")
+    assert "policy's update" in done.stdout and "critic's update" not in done.stdout
+
+
 def test_what_does_not_fit_is_told():
     small = ("--config.mesh.fsdp=4", "--config.mesh.tensor=1")
     done = compile_for("v5e:2x2", *small, config="configs/sft.py:llama2_7b", check=False)

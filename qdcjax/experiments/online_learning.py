@@ -27,10 +27,9 @@ from qdcjax.rl.experience import experience, figures
 from qdcjax.rl.log_probs import completion_log_probs, completion_values
 from qdcjax.rl.losses import adapted_kl_coefficient
 from qdcjax.rl.policy_gradient import (
-    PolicyLoss,
-    SharedValueLoss,
     ValueLoss,
     chances_before,
+    policy_loss,
     shared_values_before,
     values_before,
 )
@@ -111,15 +110,7 @@ class OnlineLearning:
     def opened(self) -> Iterator["OnlineLearning"]:
         """Opens checkpoints and logs; SIGTERM now stops the run after a step of learning."""
         s = self.settings
-        shared = SharedValueLoss(s.value_clip, s.value_weight) if s.shares_trunk else None
-        of_policy = PolicyLoss(
-            s.clip_low,
-            s.clip_high,
-            s.kl if s.kl_in == "loss" else 0.0,
-            self._sampling.temperature,
-            s.dual_clip,
-            shared,
-        )
+        of_policy = policy_loss(s, self._sampling.temperature, s.kl)
         with contextlib.ExitStack() as stack:
             stop = stack.enter_context(StopFlag())
             self.policy = stack.enter_context(self._training("learn", self._start, of_policy, stop))

@@ -29,9 +29,9 @@ from qdcjax.rl.advantages import dead_groups, on_last_action
 from qdcjax.rl.losses import explained_variance, k1
 from qdcjax.rl.policy_gradient import (
     PolicyGradient,
-    PolicyLoss,
     ValueLoss,
     advantages_and_returns,
+    policy_loss,
     token_weights,
     values_before,
 )
@@ -171,9 +171,7 @@ def make_train(
         """State before the first step and update, of the policy and of its critic."""
         scaled = lambda rate: optax.chain(unit, optax.scale(rate))  # noqa: E731
         of_policy = scaled(hyper.learning_rate)
-        kl = hyper.kl if settings.kl_in == "loss" else 0.0
-        clips = settings.clip_low, settings.clip_high
-        loss = PolicyLoss(*clips, kl, decoding.temperature, settings.dual_clip)
+        loss = policy_loss(settings, decoding.temperature, hyper.kl)
         found = {"policy": (init_state(params, of_policy), make_update(loss(model), of_policy))}
         if by_critic:
             by_gradient = scaled(hyper.critic_learning_rate)

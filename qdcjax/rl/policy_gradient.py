@@ -23,6 +23,8 @@ from qdcjax.training.losses import next_token_loss
 from qdcjax.training.step import LossFn
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
+OF_POLICY = ("advantages", "old_log_probs", "reference")  # of a token, in a policy's batches
+OF_CRITIC = ("old_values", "returns")
 AT_LEAST_NOTHING = ("kl", "kl_target", "clip_low", "clip_high", "gamma", "lam", "value_clip")
 AT_LEAST_NOTHING += ("penalty", "dual_clip", "critic_warmup", "value_weight")
 REWARDS = ("sparse", "dense", "orm_sparse", "orm_dense", "task")
@@ -216,11 +218,31 @@ class PolicyLoss:
             sums = {name: jnp.sum(weights * value) for name, value in metrics.items()}
             return jnp.sum(weights * loss), jax.lax.stop_gradient(sums)
 
-        fields = ["advantages", "old_log_probs", "reference"]
         if self.beside is None:
-            return next_token_loss(model, term, fields, self.temperature)
+            return next_token_loss(model, term, OF_POLICY, self.temperature)
         beside = self.beside(model)
-        return next_token_loss(model, term, [*fields, "warm"], self.temperature, beside)
+        return next_token_loss(model, term, [*OF_POLICY, "warm"], self.temperature, beside)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What its batch has beside `tokens` and `mask`."""
+        return OF_POLICY if self.beside is None else (*OF_POLICY, "warm", *OF_CRITIC)
+
+
+def policy_loss(
+    settings: PolicyGradient, temperature: float, kl: Float[Array, ""] | float
+) -> PolicyLoss:
+    """The loss of an algorithm's policy, with its critic's where they share a trunk.
+
+    Args:
+      settings: the algorithm.
+      temperature: that the tokens are sampled at.
+      kl: beta, in which members of one program on the chip differ; it counts where `kl_in` says.
+    """
+    s = settings
+    shared = SharedValueLoss(s.value_clip, s.value_weight) if s.shares_trunk else None
+    kl = kl if s.kl_in == "loss" else 0.0
+    return PolicyLoss(s.clip_low, s.clip_high, kl, temperature, s.dual_clip, shared)
 
 
 @dataclasses.dataclass(frozen=True)
