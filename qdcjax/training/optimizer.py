@@ -13,7 +13,8 @@ class OptimizerConfig:
 
     Attributes:
       learning_rate: the peak.
-      warmup: share of all steps over which the rate rises linearly from 0.
+      warmup: share of all steps over which the rate rises linearly from 0; rounded to
+        whole steps, and with none the first step has the peak.
       schedule: after that, `constant` or a `cosine` to `final` · learning_rate.
       final: the rate at the last step as a share of the peak (cosine only).
       weight_decay: decoupled, on matrices only (not on norms and biases).
@@ -40,15 +41,16 @@ class OptimizerConfig:
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
     """Step → learning rate for a run of `steps` steps."""
-    warmup = max(1, round(config.warmup * steps))
+    warmup = round(config.warmup * steps)
     if config.schedule == "constant":
-        return optax.warmup_constant_schedule(0.0, config.learning_rate, warmup)
-    return optax.warmup_cosine_decay_schedule(
-        0.0,
-        config.learning_rate,
-        warmup,
-        max(steps, warmup + 1),
-        config.final * config.learning_rate,
+        peak = optax.constant_schedule(config.learning_rate)
+    else:
+        falling = max(1, steps - warmup)
+        peak = optax.cosine_decay_schedule(config.learning_rate, falling, config.final)
+    if not warmup:
+        return peak
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, config.learning_rate, warmup), peak], [warmup]
     )
 
 

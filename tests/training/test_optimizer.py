@@ -21,8 +21,17 @@ def test_constant_stays_after_warmup():
     )
 
 
-def test_a_run_of_one_step_has_a_schedule():
-    assert np.isfinite(float(learning_rate(OptimizerConfig(0.2), steps=1)(0)))
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize(("warmup", "steps"), [(0.0, 10), (0.05, 9), (0.05, 1)])
+def test_without_a_step_of_warmup_the_first_has_the_peak(schedule, warmup, steps):
+    rate = learning_rate(OptimizerConfig(0.2, warmup=warmup, schedule=schedule), steps)
+    assert float(rate(0)) == pytest.approx(0.2)
+    assert float(rate(steps)) == pytest.approx(0.2 if schedule == "constant" else 0.0, abs=1e-9)
+
+
+def test_a_run_that_is_all_warmup_has_a_schedule():
+    rate = learning_rate(OptimizerConfig(0.2, warmup=1.0), steps=4)
+    assert [float(rate(step)) for step in range(5)] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
 
 
 def test_decay_reaches_matrices_and_no_norm_or_bias():
@@ -34,13 +43,8 @@ def test_decay_reaches_matrices_and_no_norm_or_bias():
     config = OptimizerConfig(0.5, warmup=0.0, schedule="constant", weight_decay=0.1)
     optimizer = make_optimizer(config, steps=10)
 
-    @jax.jit
-    def second_update(params):  # the rate is 0 at the first
-        zeros = optax.tree.zeros_like(params)
-        _, state = optimizer.update(zeros, optimizer.init(params), params)
-        return optimizer.update(zeros, state, params)[0]
-
-    updates = second_update(params)
+    zeros = optax.tree.zeros_like(params)
+    updates, _ = jax.jit(optimizer.update)(zeros, optimizer.init(params), params)
     decayed = -0.5 * 0.1
     assert updates["layers"]["norm"]["scale"].tolist() == [0, 0]
     assert updates["score"]["bias"].tolist() == [0]
@@ -57,9 +61,7 @@ def test_the_gradient_is_clipped_by_its_global_norm():
     optimizer = make_optimizer(config, steps=10)
     params = {"a": {"kernel": jnp.zeros(1)}, "b": {"kernel": jnp.zeros(1)}}
     grads = {"a": {"kernel": jnp.asarray([3.0])}, "b": {"kernel": jnp.asarray([4.0])}}
-    state = optimizer.init(params)
-    for _ in range(2):
-        updates, state = optimizer.update(grads, state, params)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
     # With eps far above the gradient, Adam's step is rate · gradient / eps.
     actual = [float(-updates[name]["kernel"][0] * 1e3) for name in "ab"]
     assert actual == pytest.approx([0.3, 0.4], rel=1e-2)
