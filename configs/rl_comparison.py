@@ -71,7 +71,8 @@ def embedded(config: ConfigDict) -> None:
         tuned = config.fine_tune[name].sft
         tuned.update(questions=500, steps=steps, checkpoint_every=400, evaluate_every=0)
         tuned.optimizer.learning_rate = 1e-3
-    config.rerank.drafts.update(questions=300, calculator=True)
+    # The policies learned from the first questions of `rewards`: none of those here.
+    config.rerank.drafts.update(split="validation", questions=300, calculator=True)
     config.rerank.reward.steps = 200
     rollouts(config, iterations=10)
     config.algorithms.expert_iteration.finetune.steps = 250
@@ -79,14 +80,18 @@ def embedded(config: ConfigDict) -> None:
 
 
 def rollouts(config: ConfigDict, iterations: int) -> None:
-    """Gives all algorithms as many rollouts: iterations of 512, two rounds, or all at once."""
+    """Gives all algorithms as many rollouts: iterations of 512, two rounds, or all at once.
+
+    Those that the reward model of return-conditioned RL learns from count too.
+    """
     for algorithm in config.algorithms.values():
         if "policy_gradient" in algorithm:
             algorithm.policy_gradient.iterations = iterations
             algorithm.rollouts.questions = iterations * algorithm.policy_gradient.questions
     experts, rcrl = config.algorithms.expert_iteration, config.algorithms.rcrl
     experts.rollouts.questions = config.algorithms.ppo.rollouts.questions // 2
-    rcrl.rollouts.questions = config.algorithms.ppo.rollouts.questions
+    drafts = rcrl.drafts.questions * rcrl.drafts.samples // rcrl.rollouts.samples
+    rcrl.rollouts.questions = config.algorithms.ppo.rollouts.questions - drafts
 
 
 def smoke(config: ConfigDict) -> None:
@@ -128,14 +133,12 @@ def predictions() -> ConfigDict:
         "R5_early": ("the dense reward learns faster early", 0.0, "above"),
         "R5_end": ("and ends no higher", 0.0, "below"),
         "R6": ("both need as many rollouts to come near their end, within ten times", 1.0, "below"),
-        "R7": ("later rounds add different right solutions", 0.0, "above"),
         "R8_pass_over_rerank": ("pass@K exceeds rerank@K", 0.0, "above"),
         "R8_rerank_over_maj": ("rerank@K exceeds maj@K", 0.0, "above"),
         "R8_maj_over_greedy": ("maj@K exceeds one greedy answer", 0.0, "above"),
     }
+    fields = "claim", "threshold", "direction"
+    of_one = {"R7": expert_iteration.predictions().R7}
     return ConfigDict(
-        {
-            name: {"claim": claim, "threshold": threshold, "direction": direction}
-            for name, (claim, threshold, direction) in found.items()
-        }
+        {name: dict(zip(fields, of, strict=True)) for name, of in found.items()} | of_one
     )

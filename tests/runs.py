@@ -222,8 +222,9 @@ def hashes(workdir: Path, without: tuple[str, ...] = ("error.log",)) -> dict[str
 
 
 def stage_times(workdir: Path) -> dict[str, int]:
-    """File of a stage → when it was last written, in ns."""
-    return {path.as_posix(): path.stat().st_mtime_ns for path in _files(workdir / "stages")}
+    """File of a stage, from `stages` on → when it was last written, in ns."""
+    stages = workdir / "stages"
+    return {str(path.relative_to(stages)): path.stat().st_mtime_ns for path in _files(stages)}
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,8 @@
 """Sweeps and comparisons from the command line: members in folders of their own, one report."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import runs
@@ -59,6 +61,19 @@ def test_the_same_sweep_again_makes_no_stage_anew(swept):
     runs.run("configs/on_chip.py:smoke", swept, SWEEP)
     assert [runs.stage_times(member) for member in members(swept)] == before
     assert (swept / "summary.json").read_bytes() == summary
+
+
+def test_a_sweep_killed_as_it_saves_makes_only_what_is_missing(swept, tmp_path):
+    cut = tmp_path / "cut"
+    shutil.copytree(swept, cut)
+    shutil.rmtree(members(cut)[1] / "stages" / "learned")
+    runs.run("configs/on_chip.py:smoke", cut, SWEEP)
+    for whole, again in zip(members(swept), members(cut), strict=True):
+        assert (again / "summary.json").read_bytes() == (whole / "summary.json").read_bytes()
+    whole, again = ([runs.stage_times(of) for of in members(path)] for path in (swept, cut))
+    assert again[0] == whole[0]
+    made = {Path(name).parts[0] for name, _ in again[1].items() ^ whole[1].items()}
+    assert "learned" in made and "student" not in made
 
 
 def test_a_stage_that_no_member_has_cannot_be_made_anew(swept):

@@ -61,7 +61,10 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
             config, workdir, policy, [LEARNED], name=name, marker=marker
         )
         found[name] |= policy_figures.diversity(config, workdir, name)
-    found[LEARNED] |= {"rollouts": len(rollouts), "gradient_steps": config["finetune"]["steps"]}
+    sampled = len(rollouts)
+    if not config["reward_model"]:  # one that was made here, from drafts
+        sampled += len(workdir.read_table("drafts"))
+    found[LEARNED] |= {"rollouts": sampled, "gradient_steps": config["finetune"]["steps"]}
 
     results = policy_figures.named(found)
     results |= policy_figures.gains(config, workdir, START, LEARNED)
