@@ -12,6 +12,8 @@ from ml_collections import ConfigDict, config_dict
 
 from configs import expert_iteration, sorm
 
+LABELS = 64  # tokens: room for one before each line of an answer
+
 
 def get_config(preset: str = "") -> ConfigDict:
     config = expert_iteration.get_config(preset)
@@ -19,6 +21,7 @@ def get_config(preset: str = "") -> ConfigDict:
     del config.expert_iteration
     config.reward_model = config_dict.placeholder(str)
     config.rcrl = ConfigDict({"threshold": 0.5})
+    config.evaluation.max_new_tokens += LABELS
     of_orm = sorm.get_config(preset)
     config.drafts, config.reward = of_orm.drafts, of_orm.reward
     config.drafts.calculator = config.rollouts.calculator

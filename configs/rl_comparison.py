@@ -61,7 +61,11 @@ def share(config: ConfigDict) -> None:
     for section in ("task", "evaluation", "mesh"):
         config[section] = config.pretrain[section]
         for run in runs:
-            run[section] = config[section]
+            if (section, run.study) != ("evaluation", "rcrl"):
+                run[section] = config[section]
+    shared = {field: config.evaluation.get_ref(field) for field in config.evaluation}
+    shared["max_new_tokens"] += rcrl.LABELS
+    config.algorithms.rcrl.evaluation = ConfigDict(shared)
 
 
 def embedded(config: ConfigDict) -> None:

@@ -68,9 +68,8 @@ class OnlineLearning:
         self.settings = from_config.algorithm(config, "policy_gradient")
         meshes = {role: from_config.role_mesh(config, role) for role in from_config.ROLES}
         self._key = jax.random.fold_in(jax.random.key(config["seed"]), 6)
-        asks = (self.settings.reward, self.settings.critic)
         self._reward_model = None
-        if any(value.startswith(("orm", "reward_model")) for value in asks):
+        if self.settings.from_reward_model:
             self._reward_model = load_reranker(config, start, meshes["reward_model"])
         self._reference = placed(start, meshes["reference"])
         self._start = placed(self._with_value_head(start), meshes["policy"])

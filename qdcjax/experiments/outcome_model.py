@@ -27,7 +27,15 @@ def sample_drafts(
     settings = from_config.sampling(config["drafts"], "drafts")
     key = jax.random.fold_in(jax.random.key(config["seed"]), 2)
     return solution_table(
-        workdir, "drafts", ["drafts"], [after], policy, task, problems, settings, key
+        workdir,
+        "drafts",
+        ["seed", "task", "drafts"],
+        [after],
+        policy,
+        task,
+        problems,
+        settings,
+        key,
     )
 
 
@@ -52,4 +60,4 @@ def train_orm(
         )
         save_model(folder, trained)
 
-    return load_model(workdir.stage("orm", ["reward"], ["drafts"], make), mesh)
+    return load_model(workdir.stage("orm", ["seed", "reward"], ["drafts"], make), mesh)

@@ -17,6 +17,13 @@ from qdcjax.training.sharding import param_shardings
 from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model
 from qdcjax.workdir import RECORD, StageChangedError, Workdir, read_json
 
+# Stage that stands for a model made elsewhere → the fields that say which one.
+SOURCES = {
+    "policy": ("checkpoint", "model", "policy"),
+    "pretrained": ("policy",),
+    "reward_model": ("checkpoint", "reward_model"),
+}
+
 
 def file_shape(config: Mapping[str, Any], path: Path) -> TransformerConfig:
     """The shape that a pretrained model's files give, and how `config.policy` computes with it.
@@ -79,23 +86,28 @@ def load_policy(config: Mapping[str, Any], path: Path, mesh: Mesh) -> StoredMode
 
 
 def load_reranker(config: Mapping[str, Any], policy: StoredModel, mesh: Mesh) -> StoredModel:
-    """The reward model: a stage of the run `checkpoint`, or a stage's own folder.
+    """The reward model that `find_reranker` finds.
 
     Raises:
       ValueError: it is a policy, reads other tokens than the policy writes, or learned from the
         solutions of another stage of the run than `model`.
     """
-    folder = Path(config["reward_model"])
-    if not (folder / SHAPE_FILE).is_file():
-        folder = Path(config["checkpoint"]) / "stages" / config["reward_model"]
-        _check_author(config, folder)
-    stored = load_stage(folder, "reward_model", "scalar", mesh)
+    stored = load_stage(find_reranker(config), "reward_model", "scalar", mesh)
     if token_texts(stored) != token_texts(policy):
         raise ValueError(
             f"reward_model={config['reward_model']}: its tokeniser is not the policy's; give one "
             "that was trained from the same student"
         )
     return stored
+
+
+def find_reranker(config: Mapping[str, Any]) -> Path:
+    """Where `reward_model` lies: a stage of the run `checkpoint`, or a stage's own folder."""
+    folder = Path(config["reward_model"])
+    if not (folder / SHAPE_FILE).is_file():
+        folder = Path(config["checkpoint"]) / "stages" / config["reward_model"]
+        _check_author(config, folder)
+    return folder
 
 
 def _check_author(config: Mapping[str, Any], folder: Path) -> None:
@@ -127,11 +139,12 @@ def load_stage(folder: Path, field: str, output: str, mesh: Mesh) -> StoredModel
     return stored
 
 
-def mark_source(workdir: Workdir, source: Path) -> None:
-    """Stage `policy`: the fingerprint of the policy that the workdir's samples come from.
+def mark_source(workdir: Workdir, source: Path, name: str = "policy") -> None:
+    """Stage `policy`, `pretrained` or `reward_model`: the fingerprint of a model made elsewhere.
 
     Raises:
-      StageChangedError: another policy lies there now; its samples may not mix with the old ones.
+      StageChangedError: another model lies there now; what is made from it may not mix with what
+        was made from the old one.
     """
     found = fingerprint(source)
 
@@ -139,11 +152,11 @@ def mark_source(workdir: Workdir, source: Path) -> None:
         if is_writer():
             (folder / "fingerprint").write_text(found)
 
-    folder = workdir.stage("policy", ["checkpoint", "model", "policy"], [], make)
+    folder = workdir.stage(name, SOURCES[name], [], make)
     if (folder / "fingerprint").read_text() != found:
         raise StageChangedError(
-            f"{source} has been made anew since {workdir.path} sampled from it: use --redo=policy "
-            "or another --workdir"
+            f"{source} has been made anew since {workdir.path} was made from it: use "
+            f"--redo={name} or another --workdir"
         )
 
 

@@ -18,6 +18,7 @@ from qdcjax.experiments import (
     sft,
 )
 from qdcjax.experiments.online_learning import OnlineLearning
+from qdcjax.experiments.policies import find_reranker, mark_source
 from qdcjax.experiments.policy_gradient_report import LEARNED
 from qdcjax.measures.predictions import judge
 from qdcjax.tasks.problem import Problem, Task
@@ -91,12 +92,10 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
             f"policy_gradient.questions={settings.questions} are sampled at a time, and there are "
             f"{len(problems)}: see rollouts.questions"
         )
-    for field in ("reward", "critic"):
-        value = getattr(settings, field)
-        asks = value.startswith("orm") or value == "reward_model"
-        if asks and not (config["checkpoint"] and config["reward_model"]):
+    for field in settings.from_reward_model:
+        if not (config["checkpoint"] and config["reward_model"]):
             raise ValueError(
-                f"policy_gradient.{field}={value} needs the run of a reward model and of the "
+                f"policy_gradient.{field}={getattr(settings, field)} needs the run of a reward model and of the "
                 "policy whose rollouts it learned from: checkpoint=runs/sorm-default and "
                 "reward_model=orm-0"
             )
@@ -132,9 +131,14 @@ def learn(
 
     The rollouts lie beside it.
     """
-    iterations = from_config.algorithm(config, "policy_gradient").iterations
+    settings = from_config.algorithm(config, "policy_gradient")
+    iterations = settings.iterations
     shares = [max(1, round(share * iterations)) for share in config["evaluate_at"]]
     on_the_way = {f"at_{number}": number for number in shares if number < iterations}
+    made_from = [after]
+    if settings.from_reward_model:
+        mark_source(workdir, find_reranker(config), "reward_model")
+        made_from.append("reward_model")
 
     def make(folder: Path) -> None:
         with OnlineLearning(config, workdir, task, problems, start, folder).opened() as learning:
@@ -147,6 +151,6 @@ def learn(
 
     fields = [*FIELDS, "critic"] if "critic" in config else FIELDS
     mesh = from_config.mesh(config["mesh"])
-    folder = workdir.stage(LEARNED, fields, [after], make)
+    folder = workdir.stage(LEARNED, fields, made_from, make)
     found = {name: load_model(folder / name, mesh) for name in on_the_way}
     return found | {LEARNED: load_model(folder, mesh)}

@@ -16,7 +16,7 @@ import numpy as np
 from qdcjax.data.batches import Example
 from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft
 from qdcjax.experiments.outcome_model import train_orm
-from qdcjax.experiments.policies import load_policy, load_reranker
+from qdcjax.experiments.policies import find_reranker, load_policy, load_reranker, mark_source
 from qdcjax.experiments.solutions import as_solutions, solution_table
 from qdcjax.measures.intervals import bootstrap
 from qdcjax.measures.predictions import judge
@@ -112,13 +112,14 @@ def line_values(
     if made_here:
         orm = train_orm(config, workdir, start, task, after)
     else:
+        mark_source(workdir, find_reranker(config), "reward_model")
         orm = load_reranker(config, start, mesh)
 
     def make(_) -> dict[str, list]:
         solutions = as_solutions(start, problems, rollouts)
         return {"values": score(orm, solutions)}
 
-    after = ["rollouts", "orm"] if made_here else ["rollouts"]
+    after = ["rollouts", "orm" if made_here else "reward_model"]
     return workdir.table("values", ["reward_model"], after, lambda: [0], make)
 
 

@@ -71,6 +71,10 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
     settings = from_config.training(config["sft"], "sft", mesh)
+    after = []
+    if config["policy"]["pretrained"]:
+        mark_source(workdir, pretrained.find(config["policy"]["pretrained"]), "pretrained")
+        after = ["pretrained"]
 
     def make(folder: Path) -> None:
         problems = demonstrations(
@@ -93,7 +97,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
             ),
         )
 
-    return load_model(workdir.stage("student", STUDENT_FIELDS, [], make), mesh)
+    return load_model(workdir.stage("student", STUDENT_FIELDS, after, make), mesh)
 
 
 def starting_point(

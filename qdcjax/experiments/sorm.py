@@ -40,7 +40,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     rewards = from_config.training(config["reward"], "reward", mesh)
     evaluate.check(config, task)
     from_config.predictions(config["predictions"])
-    problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"])
+    problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"] or None)
     publish.fix_predictions(workdir)  # so that no run can choose its thresholds afterwards
 
     # 1. The student, and how well it solves test questions.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 EPSILON = 1e-8  # added to a variance before its root
+ROUNDING = 1e-6  # of a sum of rewards, relative
 
 
 def on_last_action(scores: Float[Array, "B"], mask: Float[Array, "B T"]) -> Float[Array, "B T"]:
@@ -108,7 +109,11 @@ def standardised(
 def dead_groups(
     scores: Float[Array, "G K"], counted: Float[Array, "G K"] | None = None
 ) -> Bool[Array, "G"]:
-    """Which questions teach nothing, since all their completions that count have one score."""
+    """Which questions teach nothing, since all their completions that count have one score.
+
+    Scores are sums, whose rounding depends on the order: those within 1e-6 of the largest are one.
+    """
     counts = jnp.ones_like(scores) if counted is None else counted
     largest = jnp.where(counts > 0, scores, -jnp.inf).max(axis=1)
-    return largest <= jnp.where(counts > 0, scores, jnp.inf).min(axis=1)
+    least = jnp.where(counts > 0, scores, jnp.inf).min(axis=1)
+    return largest - least <= ROUNDING * jnp.maximum(jnp.abs(largest), jnp.abs(least))

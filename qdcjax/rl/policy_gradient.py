@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from qdcjax.models.transformer import Transformer
-from qdcjax.rl.advantages import gae, leave_one_out, standardised, whiten
+from qdcjax.rl.advantages import dead_groups, gae, leave_one_out, standardised, whiten
 from qdcjax.rl.losses import clipped_policy_loss, clipped_value_loss, k1, k3
 from qdcjax.training.losses import next_token_loss
 from qdcjax.training.step import LossFn
@@ -109,6 +109,8 @@ class PolicyGradient:
                 f"critic_warmup={self.critic_warmup} must leave some of the "
                 f"{self.iterations} iterations to the policy"
             )
+        if self.critic_warmup and self.algorithm != "ppo":
+            raise ValueError(f"critic_warmup={self.critic_warmup}: {self.algorithm} has no critic")
         if self.kl_target and self.kl_in == "loss":
             raise ValueError(f"kl_target={self.kl_target} adapts the reward: set kl_in=reward")
 
@@ -116,6 +118,12 @@ class PolicyGradient:
     def shares_trunk(self) -> bool:
         """Whether the critic is a head on the policy's trunk."""
         return self.algorithm == "ppo" and self.critic == "shared"
+
+    @property
+    def from_reward_model(self) -> list[str]:
+        """The fields whose values ask for a reward model."""
+        asks = {"reward": self.reward.startswith("orm"), "critic": self.critic == "reward_model"}
+        return [field for field, asked in asks.items() if asked]
 
 
 def advantages_and_returns(
@@ -140,14 +148,17 @@ def advantages_and_returns(
       kl: beta now.
     """
     charged = kl * k1(log_probs, reference) * mask if settings.kl_in == "reward" else 0.0
-    rewards = rewards - charged
+    earned, rewards = rewards, rewards - charged
     if settings.algorithm == "ppo":
         advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
         return whiten(advantages, mask), returns
-    totals = rewards.sum(axis=1).reshape(-1, samples)
+    earned, totals = (x.sum(axis=1).reshape(-1, samples) for x in (earned, rewards))
     counted = (mask.sum(axis=1) > 0).astype(totals.dtype).reshape(-1, samples)
-    of_group = leave_one_out if settings.algorithm == "rloo" else standardised
-    scores = of_group(totals, counted)
+    if settings.algorithm == "rloo":
+        scores = leave_one_out(totals, counted)
+    else:  # the deviation of equal rewards is that of divergences, by which nothing is to be scaled
+        dead = dead_groups(earned, counted)
+        scores = jnp.where(dead[:, None], 0.0, standardised(totals, counted))
     return scores.reshape(-1, 1) * mask, jnp.zeros_like(mask)
 
 

@@ -189,6 +189,6 @@ def equations(text: str) -> list[Equation]:
 def solution_key(text: str) -> str:
     """The `<<…>>` bodies without spaces, joined by `|`: solutions with one key are duplicates.
 
-    A text without equations has the key ``.
+    A text without any, such as a walk, is its own key, but for the spaces.
     """
-    return "|".join("".join(body.split()) for body in _BODY.findall(text))
+    return "|".join("".join(body.split()) for body in _BODY.findall(text) or [text])

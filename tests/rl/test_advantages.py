@@ -119,6 +119,8 @@ def test_equal_scores_give_exactly_nothing(advantages):
     # Seven of one number add up to seven times it, but for rounding.
     equal = jnp.tile(jax.random.uniform(jax.random.key(0), (200, 1)), 7)
     assert np.all(advantages(equal) == 0)
+    thirds = jnp.asarray([[0.1 + 0.2 + 1.0, 1.0 + 0.2 + 0.1]], jnp.float32) + jnp.asarray([0, 1e-7])
+    assert thirds[0, 0] != thirds[0, 1] and np.all(advantages(thirds) == 0)
     alone = advantages(jnp.asarray([[0.3], [1.0]]))
     assert np.all(alone == 0) and alone.shape == (2, 1)
 

@@ -85,10 +85,13 @@ TOTALS = np.asarray([[16 - 6, 0 - 1], [16 - 2, 16 - 4]]) / 16
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_rloo_and_grpo_by_hand(algorithm):
-    """One number for all actions of a completion, and 0 for what is no action."""
+    """One number for all actions of a completion, and 0 for what is no action.
+
+    The second question's rewards are equal: GRPO would scale what their divergences differ by.
+    """
     advantages, returns = found(settings(algorithm))
     half = (TOTALS[:, 0] - TOTALS[:, 1]) / 2  # of two, the deviation is √2 of it
-    of_group = 2 * half if algorithm == "rloo" else np.sqrt(0.5) * np.ones(2)
+    of_group = 2 * half if algorithm == "rloo" else np.asarray([np.sqrt(0.5), 0])
     expected = np.stack([of_group, -of_group], axis=1).reshape(4, 1) * MASK
     np.testing.assert_allclose(advantages, expected, atol=1e-5)
     assert not np.any(returns)
@@ -138,6 +141,7 @@ def test_dead_groups_and_lone_samples_give_exactly_nothing(algorithm):
             {"critic_warmup": 9, "iterations": 9},
             "critic_warmup=9 must leave some of the 9 iterations to the policy",
         ),
+        ({"critic_warmup": 1, "algorithm": "rloo"}, "critic_warmup=1: rloo has no critic"),
         ({"kl_target": 6.0, "kl_in": "loss"}, "kl_target=6.0 adapts the reward: set kl_in=reward"),
     ],
 )

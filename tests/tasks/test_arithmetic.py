@@ -158,5 +158,5 @@ def test_broken_annotations():
 def test_solution_key():
     assert solution_key(SOLUTION) == "48/2=24|24+48=73|10/3=3.333333"
     assert solution_key("a << 2+3 =5>> b") == solution_key("c <<2+3=5>>") == "2+3=5"
-    assert solution_key("no equations") == ""
+    assert solution_key("walk 1 -> 4") == solution_key("walk 1->4\n") != solution_key("walk 1 -> 3")
     assert solution_key("<<1+1=2>><<2+2=4>>") != solution_key("<<2+2=4>><<1+1=2>>")
