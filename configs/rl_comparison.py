@@ -20,7 +20,7 @@ def get_config(preset: str = "") -> ConfigDict:
     if preset not in ("", "smoke", "study"):
         raise ValueError(f"preset={preset!r} must be smoke, study, or nothing")
     size = "smoke" if preset == "smoke" else ""
-    config = ConfigDict({"study": "rl_comparison", "preset": preset, "seed": 0, "seeds": (0,)})
+    config = ConfigDict({"study": "rl_comparison", "preset": preset, "seeds": (0,)})
     config.main_size, config.main_start = "small", "light"
     config.pretrain = pretrain.get_config(size)
     config.fine_tune = ConfigDict({name: sft.get_config(size) for name in ("light", "long")})

@@ -76,10 +76,10 @@ def main(_: list[str]) -> None:
         if DISTRIBUTED.value:
             processes.initialize(DISTRIBUTED.value)
         from_config.check(config)  # before anything is written
-        workdir = Workdir(path, config, "" if SWEEP.value else REDO.value)
+        workdir = Workdir(path, config, REDO.value)
         workdir.record_config(publish.environment(shlex.join(sys.argv)))
         if SWEEP.value:
-            summary = sweep.run(workdir, SWEEP.value, REDO.value)
+            summary = sweep.run(workdir, SWEEP.value)
         else:
             summary = study_of(config).run(workdir.config, workdir)
     except Preempted:

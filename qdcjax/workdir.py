@@ -40,6 +40,7 @@ class Workdir:
       path: the folder.
       config: the resolved config as a plain nested dict.
       seconds: stage → seconds that it took to make, over all attempts.
+      redo_in_members: what is to be made anew in the runs within this one.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class Workdir:
         Args:
           path: where.
           config: resolved config; lists and tuples are the same to it.
-          redo: stages to make anew, with all after them; several are separated by commas.
+          redo: stages to make anew, with all after them; several are separated by commas. In a
+            run of runs, `members` may have them.
           siblings: folders of other runs; a stage that one of them made from the same settings
             and stages is taken over instead of made again, unless `redo` asks for it.
 
@@ -232,10 +234,13 @@ class Workdir:
     def _asked_anew(self, redo: str, records: Mapping[str, dict]) -> set[str]:
         """The stages that `redo` names and every stage made from them."""
         asked = set(filter(None, redo.split(",")))
-        for name in sorted(asked - records.keys()):
+        self.redo_in_members = ",".join(sorted(asked - records.keys()))
+        if self.redo_in_members and not (self.path / "members").is_dir():
             known = ", ".join(records) or "none"
-            raise ValueError(f"redo={name!r} is no stage of {self.path}; stages there: {known}")
-        return _and_after(asked, records)
+            raise ValueError(
+                f"redo={self.redo_in_members!r} is no stage of {self.path}; stages there: {known}"
+            )
+        return _and_after(asked & records.keys(), records)
 
     def _remove(self, names: Collection[str], records: Mapping[str, dict]) -> None:
         """Removes stages; what a kill leaves of them does not pass for whole.

@@ -2,12 +2,13 @@
 
 import dataclasses
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from qdcjax.training.processes import wait_for_all
+from qdcjax.training.processes import is_writer, wait_for_all
 from qdcjax.workdir import RECORD, Workdir, read_json
 
 
@@ -34,13 +35,14 @@ def folder_of(path: Path, name: str) -> Path:
     return path / "members" / name
 
 
-def open_members(workdir: Workdir, members: Sequence[Member], redo: str = "") -> dict[str, Workdir]:
+def open_members(workdir: Workdir, members: Sequence[Member]) -> dict[str, Workdir]:
     """The members' folders; each takes over the stages that another one has made already.
+
+    What is to be made anew is so in the members that have it.
 
     Args:
       workdir: of the run that they belong to, with its `config.json`.
       members: with different names.
-      redo: stages to make anew, in the members that have them.
 
     Raises:
       ValueError: no member has such a stage.
@@ -48,8 +50,9 @@ def open_members(workdir: Workdir, members: Sequence[Member], redo: str = "") ->
     recorded = read_json(workdir.path / "config.json")
     facts = {name: value for name, value in recorded.items() if name != "config"}
     folders = {member.name: folder_of(workdir.path, member.name) for member in members}
-    asked = {name: stages_of(folder) & set(redo.split(",")) for name, folder in folders.items()}
-    for stage in sorted(set(filter(None, redo.split(","))) - set().union(*asked.values())):
+    redo = set(filter(None, workdir.redo_in_members.split(",")))
+    asked = {name: stages_of(folder) & redo for name, folder in folders.items()}
+    for stage in sorted(redo - set().union(*asked.values())):
         raise ValueError(f"redo={stage!r} is no stage of any member of {workdir.path}")
     opened = {}
     for member in members:
@@ -65,7 +68,9 @@ def open_members(workdir: Workdir, members: Sequence[Member], redo: str = "") ->
 def run_members(workdir: Workdir, opened: Mapping[str, Workdir]) -> dict[str, dict[str, float]]:
     """Runs them one after another; member → its summary. Their times become the run's."""
     summaries = {}
-    for name, member in opened.items():
+    for number, (name, member) in enumerate(opened.items()):
+        if is_writer():
+            print(f"member {number + 1} of {len(opened)}: {name}", file=sys.stderr, flush=True)
         summaries[name] = study_of(member.config).run(member.config, member)
         workdir.seconds[name] = sum(member.seconds.values())
     return summaries

@@ -95,13 +95,19 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
     for field in settings.from_reward_model:
         if not (config["checkpoint"] and config["reward_model"]):
             raise ValueError(
-                f"policy_gradient.{field}={getattr(settings, field)} needs the run of a reward model and of the "
-                "policy whose rollouts it learned from: checkpoint=runs/sorm-default and "
-                "reward_model=orm-0"
+                f"policy_gradient.{field}={getattr(settings, field)} needs the run of a reward "
+                "model and of the policy whose rollouts it learned from: "
+                "checkpoint=runs/sorm-default and reward_model=orm-0"
             )
     if settings.algorithm == "ppo" and "critic" not in config:
         raise ValueError("policy_gradient.algorithm=ppo needs a critic: begin with configs/ppo.py")
     sampling = from_config.sampling(section, "rollouts")
+    rollouts = settings.questions * sampling.samples
+    if settings.kl_target and settings.kl_horizon < rollouts:
+        raise ValueError(
+            f"policy_gradient.kl_horizon={settings.kl_horizon} must be at least the {rollouts:,} "
+            "rollouts of an iteration"
+        )
     if sampling.top_k or sampling.top_p < 1:
         raise ValueError(
             f"rollouts.top_k={sampling.top_k}, top_p={sampling.top_p}: a policy gradient needs the "

@@ -56,9 +56,9 @@ def run_facts(workdir: Workdir) -> RunFacts:
     recorded = read_json(workdir.path / "config.json")
     return RunFacts(
         command=recorded["command"],
-        config=workdir.config["study"],
+        config=workdir.config.get("name", workdir.config["study"]),
         preset=workdir.config["preset"] or "default",
-        seeds=[workdir.config["seed"]],
+        seeds=workdir.config.get("seeds") or [workdir.config["seed"]],
         device=recorded["device"],
         git_revision=recorded["git_revision"],
         versions=recorded["versions"],

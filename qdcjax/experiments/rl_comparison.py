@@ -22,6 +22,7 @@ RERANKED = "-reranked"
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """All members, and what they say of the predictions."""
+    check(config)
     members = list(members_of(config, workdir.path))
     for member in members:
         from_config.check(member.config)
@@ -35,7 +36,13 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     most = runs[0].workdir.config["evaluation"]["samples"]
     sizes = sorted(config["plan"], key=lambda size: size != config["main_size"])
     comparison = Comparison(runs, config["main_start"], sizes, most)
-    statistics = comparison.statistics([of for n, of in summaries.items() if n.endswith(RERANKED)])
+    main = config["main_size"], config["main_start"]
+    statistics = comparison.statistics(
+        [
+            [summaries[f"{member_name(*main, name, seed)}{RERANKED}"] for seed in config["seeds"]]
+            for name in config["reranked"]
+        ]
+    )
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
     results = table_of(runs, (GREEDY, f"maj_at_{most}", f"pass_at_{most}")) | statistics
     return publish.publish(
@@ -44,6 +51,26 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         publish.flat(results),
         verdicts,
     )
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises ValueError for a plan that names what is not there, before any member runs."""
+    plan, starts = config["plan"], (PRETRAINED, *config["fine_tune"])
+    asked = {"plan": (plan, config["pretrain"]["sizes"])}
+    for size, of_size in plan.items():
+        asked[f"plan.{size}"] = of_size, starts
+        for start, algorithms in of_size.items():
+            asked[f"plan.{size}.{start}"] = algorithms, config["algorithms"]
+    of_size = plan.get(config["main_size"], {})
+    asked["main_size"] = [config["main_size"]], plan
+    asked["main_start"] = [config["main_start"]], of_size
+    asked["reranked"] = config["reranked"], of_size.get(config["main_start"], ())
+    for field, (names, known) in asked.items():
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{field}: {name} is none of {', '.join(known) or 'none'}")
+    if not config["seeds"] or len(set(config["seeds"])) < len(config["seeds"]):
+        raise ValueError(f"seeds={config['seeds']} must be different numbers, at least one")
 
 
 def kinds_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]:

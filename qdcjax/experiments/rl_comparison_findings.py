@@ -6,7 +6,7 @@ are compared; of several seeds it is their mean, with both errors (`intervals.ov
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from qdcjax.measures.intervals import Interval, bootstrap_statistics, over_runs,
 
 EXPERTS, PPO, DENSE, PRETRAINED, LONG = "expert_iteration", "ppo", "ppo_dense", "pretrained", "long"
 NEARLY = 0.95  # of the final accuracy (R6)
-SMOOTH = 5  # iterations whose rollouts give one accuracy (R6)
+SMOOTH = 5  # iterations whose rollouts give one accuracy, from the fifth on (R6)
 FIRST = 0.2  # share of the iterations that is early (R5)
 ORDER = ("pass_over_rerank", "rerank_over_maj", "maj_over_greedy")  # R8
 NOT_RUN = Interval(math.nan, math.nan, math.nan, "not run in this preset")
@@ -57,11 +57,12 @@ class Comparison:
         """pass@K of the largest K."""
         return f"pass_at_{self.most}"
 
-    def statistics(self, reranked: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
+    def statistics(self, reranked: Sequence[Sequence[Mapping]]) -> dict[str, Interval]:
         """Prediction → its statistic.
 
         Args:
-          reranked: summaries of evaluations with a reward model of the policy's own.
+          reranked: of each policy that was evaluated with a reward model of its own, the summaries
+            of all seeds.
         """
         experts, ppo, dense = (self.of(algorithm) for algorithm in (EXPERTS, PPO, DENSE))
         growth = [publish.interval(run.summary, "distinct_right_growth") for run in experts]
@@ -74,18 +75,18 @@ class Comparison:
             "R3_greedy": difference(self.of(EXPERTS, LONG), experts, GREEDY, START),
             "R3_most": difference(self.of(EXPERTS, LONG), experts, self.most_right, START),
             "R3_gains": self.least_gain(),
-            "R4_experts": averaged(experts, early_half(self.most_right)),
-            "R4_ppo": averaged(ppo, early_half(self.most_right)),
+            "R4_experts": self.early_half(experts),
+            "R4_ppo": self.early_half(ppo),
             "R5_early": over_seeds([early_lead(*pair) for pair in zip(dense, ppo, strict=False)]),
             "R5_end": difference(dense, ppo, GREEDY),
             "R6": over_seeds([decades(*pair) for pair in zip(experts, ppo, strict=False)]),
             "R7": over_runs(growth) if growth else NOT_RUN,
-            **{f"R8_{name}": self.order(name, reranked) for name in ORDER},
+            **{f"R8_{name}": least([lead(name, of) for of in reranked]) for name in ORDER},
         }
 
     def spread(self) -> Interval:
         """Best − worst algorithm less half of (best − start), in greedy accuracy."""
-        algorithms = dict.fromkeys(run.algorithm for run in self.runs)
+        algorithms = dict.fromkeys(r.algorithm for r in self.runs if r.algorithm != DENSE)
         by_seed = zip(*filter(None, map(self.of, algorithms)), strict=True)
         return over_runs([_spread(same) for same in by_seed])
 
@@ -94,41 +95,69 @@ class Comparison:
         return difference(self.of(EXPERTS, size=size), self.of(EXPERTS, PRETRAINED, size), GREEDY)
 
     def growing_gap(self) -> Interval:
-        """The gap of the second size less that of the first."""
-        if len(self.sizes) < 2:
+        """The gap of the second size less that of the first, paired by seed and question."""
+        sizes = self.sizes[:2]
+        ends = {
+            (size, start): {
+                run.seed: run.policies[LAST][GREEDY] for run in self.of(EXPERTS, start, size)
+            }
+            for size in sizes
+            for start in (self.main_start, PRETRAINED)
+        }
+        if len(sizes) < 2 or not all(ends.values()):
             return NOT_RUN
-        small, large = map(self.gap, self.sizes)
-        value = large.value - small.value
-        low, high = (
-            math.hypot(a, b)
-            for a, b in (
-                (large.value - large.low, small.high - small.value),
-                (large.high - large.value, small.value - small.low),
+
+        def growth(run: Learned) -> np.ndarray:
+            small, large = (
+                ends[size, self.main_start][run.seed] - ends[size, PRETRAINED][run.seed]
+                for size in sizes
             )
-        )
-        return Interval(value, value - low, value + high, f"{small.method}, of both in quadrature")
+            return large - small
+
+        return mean(self.of(EXPERTS, size=sizes[1]), growth)
+
+    def early_half(self, runs: Sequence[Learned]) -> Interval:
+        """The early gain in pass@K less half of the whole one, where the whole one is a gain."""
+        if not all(EARLY in run.policies for run in runs):
+            return NOT_RUN
+        early, whole = gain(self.most_right, until=EARLY), gain(self.most_right)
+        lead = averaged(runs, lambda run: early(run) - whole(run) / 2)
+        return least([lead, averaged(runs, whole)])
 
     def least_gain(self) -> Interval:
         """The smallest gain of expert iteration, from either fine-tuning, in greedy and pass@K."""
-        gains = [
-            averaged(self.of(EXPERTS, start), gain(figure))
-            for start in (self.main_start, LONG)
-            for figure in (GREEDY, self.most_right)
-        ]
-        return min(gains, key=lambda interval: interval.value)
-
-    def order(self, name: str, reranked: Sequence[Mapping[str, float]]) -> Interval:
-        """The smallest lead of one way to answer over the next, of all policies."""
-        leads = [
-            publish.interval(of, figure)
-            for of in reranked
-            for figure in of
-            if figure.startswith(name) and not figure.endswith(("_low", "_high"))
-        ]
-        return min(leads, key=lambda interval: interval.value, default=NOT_RUN)
+        return least(
+            [
+                averaged(self.of(EXPERTS, start), gain(figure))
+                for start in (self.main_start, LONG)
+                for figure in (GREEDY, self.most_right)
+            ]
+        )
 
 
-def averaged(runs: Sequence[Learned], values) -> Interval:
+def least(intervals: Sequence[Interval]) -> Interval:
+    """What holds if all hold: the smallest value, low and high; nothing where one was not run."""
+    if not intervals or any(math.isnan(interval.value) for interval in intervals):
+        return NOT_RUN
+    value, low, high = (
+        float(np.min([getattr(interval, end) for interval in intervals]))
+        for end in ("value", "low", "high")
+    )
+    return Interval(value, low, high, f"the least of {len(intervals)}, {intervals[0].method}")
+
+
+def lead(name: str, reranked: Sequence[Mapping]) -> Interval:
+    """How far one way to answer is ahead of the next, on the first split.
+
+    Args:
+      name: of `ORDER`.
+      reranked: the summaries of one policy's seeds.
+    """
+    figure = next(figure for figure in reranked[0] if figure.startswith(name))
+    return over_runs([publish.interval(of, figure) for of in reranked])
+
+
+def averaged(runs: Sequence[Learned], values: Callable[[Learned], np.ndarray]) -> Interval:
     """The mean over questions and seeds, where there are runs."""
     return mean(runs, values) if runs else NOT_RUN
 
@@ -152,12 +181,6 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return students_t(values)
 
 
-def early_half(figure: str):
-    """The early gain less half of the whole one, on each question."""
-    early, whole = gain(figure, until=EARLY), gain(figure)
-    return lambda run: early(run) - whole(run) / 2
-
-
 def early_lead(ours: Learned, theirs: Learned) -> float:
     """How much more of our rollouts is right, over the first fifth of the iterations."""
     n = max(1, round(FIRST * len(ours.curve[1])))
@@ -173,26 +196,38 @@ def rollouts_needed(run: Learned) -> float:
     """Training rollouts until the policy has 95 % of its final accuracy.
 
     Expert iteration: greedy, after each round. Otherwise the accuracy of the rollouts, as means
-    over five iterations, the last of which are the final ones.
+    over five iterations, or as many as there were, the last of which are the final ones.
     """
     rollouts, accuracy = run.curve
-    if EARLY in run.policies and run.algorithm == EXPERTS:
-        first, last = (run.policies[when][GREEDY].mean() for when in (EARLY, LAST))
-        return float(rollouts[0 if first >= NEARLY * last else -1])
-    width = min(SMOOTH, len(accuracy))
-    smooth = np.convolve(accuracy, np.ones(width) / width, "valid")
-    return float(rollouts[width - 1 + np.argmax(smooth >= NEARLY * smooth[-1])])
+    reached = np.asarray(run.after)
+    if not len(reached):
+        windows = (accuracy[max(0, end - SMOOTH) : end] for end in range(1, len(accuracy) + 1))
+        reached = np.asarray([window.mean() for window in windows])
+    return float(rollouts[np.argmax(reached >= NEARLY * reached[-1])])
 
 
 def _spread(same: Sequence[Learned]) -> Interval:
-    """`Comparison.spread` of one seed."""
+    """`Comparison.spread` of one seed.
+
+    The best and the worst are chosen on every second question and compared on the others, then the
+    other way round: on the questions that chose them they would differ even if all were equal.
+    """
     columns = [run.policies[LAST][GREEDY] for run in same]
     columns = np.stack([*columns, same[0].policies[START][GREEDY]])
+    odd = np.arange(columns.shape[1]) % 2
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        means = weights @ columns.T / weights.sum(axis=1, keepdims=True)
-        tuned, start = means[:, :-1], means[:, -1]
-        best = tuned.max(axis=1)
-        return {"spread": best - tuned.min(axis=1) - (best - start) / 2}
+        with np.errstate(invalid="ignore"):  # NaN where a half is empty
+            first, second = (
+                half @ columns.T / half.sum(axis=1, keepdims=True)
+                for half in (weights * odd, weights * (1 - odd))
+            )
+        rows, found = np.arange(len(weights)), []
+        for chosen, measured in ((first, second), (second, first)):
+            best, worst = (
+                measured[rows, which(chosen[:, :-1], axis=1)] for which in (np.argmax, np.argmin)
+            )
+            found.append(best - worst - (best - measured[:, -1]) / 2)
+        return {"spread": np.mean(found, axis=0)}
 
     return bootstrap_statistics(statistic, same[0].questions)["spread"]

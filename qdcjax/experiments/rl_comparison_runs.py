@@ -29,6 +29,7 @@ class Learned:
       questions: [N] ids of the test questions.
       policies: the same → figure → [N] on each question.
       curve: [n] rollouts so far, and [n] accuracy of the newest ones.
+      after: [n] greedy accuracy of the policies that learned from them; of expert iteration only.
     """
 
     size: str
@@ -41,6 +42,7 @@ class Learned:
     questions: Sequence[str]
     policies: Mapping[str, Mapping[str, np.ndarray]]
     curve: tuple[np.ndarray, np.ndarray]
+    after: Sequence[float] = ()
 
     @property
     def kind(self) -> tuple[str, str, str]:
@@ -62,12 +64,12 @@ def read_run(kind: Sequence, workdir: Workdir, summary: Mapping[str, float]) -> 
     """
     config = workdir.config
     split = config["evaluation"]["splits"][0]
-    names = {START: "start", LAST: "learned"}
+    names, after = {START: "start", LAST: "learned"}, []
     if config["study"] == "expert_iteration":
         rounds = range(1, config["expert_iteration"]["rounds"] + 1)
         names |= {EARLY: "round-1", LAST: f"round-{rounds[-1]}"}
-        figures = ("rollouts", "rollout_accuracy")
-        curve = [[summary[f"round_{n}_{figure}"] for n in rounds] for figure in figures]
+        figures = ("rollouts", "rollout_accuracy", f"{GREEDY}_{split}")
+        *curve, after = ([summary[f"round_{n}_{figure}"] for n in rounds] for figure in figures)
     elif config["study"] == "policy_gradient":
         on_the_way = [s for s in workdir.seconds if s.startswith(f"greedy-{split}-at_")]
         if on_the_way:
@@ -85,6 +87,7 @@ def read_run(kind: Sequence, workdir: Workdir, summary: Mapping[str, float]) -> 
         policy_figures.test_questions(config, split),
         {when: policy_figures.by_question(config, workdir, split, p) for when, p in names.items()},
         tuple(np.asarray(column, float) for column in curve),
+        after,
     )
 
 

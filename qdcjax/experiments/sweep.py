@@ -19,21 +19,25 @@ Settings = dict[str, Any]  # dotted field → value
 SEED = "seed"  # last word of the fields over which figures are averaged
 
 
-def run(workdir: Workdir, asked: str, redo: str = "") -> dict[str, float]:
+def run(workdir: Workdir, asked: str) -> dict[str, float]:
     """Runs every member; returns the summary, whose figures are means over seeds.
 
     Args:
       workdir: of the whole sweep, with the config that members are changes of.
       asked: see `axes_of`.
-      redo: stages that members make anew.
+
+    Raises:
+      ValueError: one line: what is asked cannot be, or the study is many runs already.
     """
     config = workdir.config
+    if "seeds" in config:
+        raise ValueError(f"sweep: {config['study']} is many runs already; it has config.seeds")
     axes = axes_of(asked, config)
     settings = combinations(axes)
     members = [Member(name_of(of), changed(config, of)) for of in settings]
     for member in members:
         from_config.check(member.config)
-    opened = open_members(workdir, members, redo)
+    opened = open_members(workdir, members)
     study = study_of(config)
     for together in _in_one_program(settings, getattr(study, "TRACEABLE", ())):
         if len(together) > 1:

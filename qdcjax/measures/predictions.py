@@ -40,7 +40,8 @@ class Verdict:
       prediction: the claim.
       estimate: the statistic with its interval.
       outcome: `holds` when the whole interval is on the claimed side of the threshold,
-        `fails` when it is wholly on the other side, `undecided` otherwise.
+        `fails` when it is wholly on the other side, `undecided` otherwise. An interval that is the
+        threshold alone is `undecided`: where nothing varied, nothing was found.
     """
 
     prediction: Prediction
@@ -53,5 +54,5 @@ def judge(prediction: Prediction, estimate: Interval) -> Verdict:
     low, high = estimate.low - prediction.threshold, estimate.high - prediction.threshold
     if prediction.direction == "below":
         low, high = -high, -low
-    outcome = "holds" if low >= 0 else "fails" if high < 0 else "undecided"
+    outcome = "holds" if low >= 0 < high else "fails" if high < 0 else "undecided"
     return Verdict(prediction, estimate, outcome)

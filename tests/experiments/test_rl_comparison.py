@@ -1,6 +1,8 @@
 """The statistics behind R1–R8, on runs whose numbers are known."""
 
+import dataclasses
 import math
+import re
 import types
 
 import numpy as np
@@ -8,10 +10,16 @@ import pytest
 
 from configs import rl_comparison
 from qdcjax.experiments import from_config
-from qdcjax.experiments.rl_comparison import members_of
-from qdcjax.experiments.rl_comparison_findings import Comparison, rollouts_needed
+from qdcjax.experiments.rl_comparison import check, members_of
+from qdcjax.experiments.rl_comparison_findings import (
+    NOT_RUN,
+    Comparison,
+    least,
+    rollouts_needed,
+)
 from qdcjax.experiments.rl_comparison_report import accuracy_section, curves_section
 from qdcjax.experiments.rl_comparison_runs import Learned, table_of
+from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import judge
 
 QUESTIONS = [f"q/{n}" for n in range(10)]
@@ -42,7 +50,9 @@ def learned(
     names = {"start": "start", "early": "at_1", "last": "learned"}
     curve = tuple(np.asarray(column) for column in curve)
     summary = {"learned_rollouts": 200.0, "learned_gradient_steps": 8.0} | summary
-    return Learned(size, start, algorithm, seed, FOLDER, summary, names, QUESTIONS, policies, curve)
+    after = [count / 10 for count in greedy[1:]] if algorithm == "expert_iteration" else []
+    kind = size, start, algorithm, seed
+    return Learned(*kind, FOLDER, summary, names, QUESTIONS, policies, curve, after)
 
 
 def statistics(*runs: Learned, reranked=(), sizes=("small",)) -> dict:
@@ -50,7 +60,6 @@ def statistics(*runs: Learned, reranked=(), sizes=("small",)) -> dict:
 
 
 def test_r1_by_hand():
-    """Best 9, worst 6, start 3: the spread of .3 is as much as half of the gain of .6."""
     runs = [learned(name, (3, 5, last)) for name, last in
             {"expert_iteration": 9, "ppo": 7, "rloo": 6}.items()]  # fmt: skip
     runs = [r if r.algorithm != "expert_iteration" else learned(
@@ -58,9 +67,33 @@ def test_r1_by_hand():
     found = statistics(*runs)
     assert found["R1_experts"].value == pytest.approx(0.2)
     assert found["R1_gain"].value == pytest.approx(0.4)
-    assert found["R1_spread"].value == pytest.approx(0.0)
-    assert found["R1_spread"].low < 0 < found["R1_spread"].high
     assert found["R7"].value == 0.5
+    # They have 5, 4, 3 of questions 0, 2, 4, 6, 8 (the start 2) and 4, 3, 3 of the others (1).
+    by_odd = (5 - 4) / 5 - (5 - 2) / 10  # PPO is the first of the two worst there
+    by_even = (4 - 3) / 5 - (4 - 1) / 10
+    assert found["R1_spread"].value == pytest.approx((by_odd + by_even) / 2)
+    assert found["R1_spread"].low < found["R1_spread"].value < found["R1_spread"].high
+    dense = learned("ppo_dense", (3, 5, 0))
+    assert statistics(*runs, dense)["R1_spread"] == found["R1_spread"], "no other algorithm"
+
+
+def test_r1_does_not_find_a_spread_where_algorithms_are_equal():
+    """Ten times five algorithms of one accuracy, .1 above the start: the truth is −.05."""
+    found = []
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        runs = []
+        for name in ("expert_iteration", "ppo", "rloo", "grpo", "rcrl"):
+            run = learned(name, (3, 5, 7), distinct_right_growth=0.5)
+            right = {"start": draw.random(400) < 0.6, "last": draw.random(400) < 0.7}
+            policies = {w: {"greedy_accuracy": r.astype(float)} for w, r in right.items()}
+            policies["early"] = policies["last"]
+            for of in policies.values():
+                of["pass_at_4"] = of["greedy_accuracy"]
+            runs.append(dataclasses.replace(run, policies=policies, questions=np.arange(400)))
+        found.append(statistics(*runs)["R1_spread"])
+    assert sum(of.low <= -0.05 <= of.high for of in found) >= 8
+    assert np.mean([of.value for of in found]) == pytest.approx(-0.05, abs=0.02)
 
 
 def test_what_a_preset_does_not_run_is_undecided():
@@ -84,9 +117,9 @@ def test_r2_gaps_and_how_they_change_with_size():
     found = statistics(*runs, sizes=("small", "large"))
     assert found["R2_gap"].value == pytest.approx(0.2)
     assert found["R2_size"].value == pytest.approx(-0.1)
-    small, large = 0.2 - found["R2_gap"].low, found["R2_size"].high + 0.1
-    assert large > small, "both gaps are estimates"
+    assert found["R2_size"].low == pytest.approx(-0.3), "one question of ten tells them apart"
     assert math.isnan(statistics(*runs[:2])["R2_size"].value)
+    assert math.isnan(statistics(*runs[:3], sizes=("small", "large"))["R2_size"].value)
 
 
 def test_r3_compares_starts_and_takes_the_least_gain():
@@ -95,12 +128,24 @@ def test_r3_compares_starts_and_takes_the_least_gain():
     assert found["R3_greedy"].value == pytest.approx(0.2)
     assert found["R3_most"].value == pytest.approx(-0.1)
     assert found["R3_gains"].value == 0, "pass@K of the long one"
+    assert math.isnan(statistics(runs[0])["R3_gains"].value), "without the long one, nothing"
+
+
+def test_what_holds_if_all_hold_has_the_lowest_ends():
+    found = least([Interval(0.03, 0.02, 0.04), Interval(0.035, -0.025, 0.096)])
+    assert (found.value, found.low, found.high) == (0.03, -0.025, 0.04)
+    assert math.isnan(least([Interval(0.1, 0.1, 0.1), NOT_RUN]).low)
 
 
 def test_r4_asks_for_more_than_half_of_the_gain():
     found = statistics(experts(9, most=(4, 7, 8)), learned("ppo", (3, 5, 7), (4, 5, 8)))
     assert found["R4_experts"].value == pytest.approx(0.3 - 0.2)
     assert found["R4_ppo"].value == pytest.approx(0.1 - 0.2)
+    lost = statistics(learned("ppo", (3, 5, 7), (8, 8, 6)))["R4_ppo"]
+    assert lost.value == pytest.approx(-0.2), "half of a loss is no gain"
+    run = learned("ppo", (3, 5, 7))
+    unseen = {when: of for when, of in run.policies.items() if when != "early"}
+    assert math.isnan(statistics(dataclasses.replace(run, policies=unseen))["R4_ppo"].value)
 
 
 def test_r5_compares_the_first_fifth_of_the_iterations():
@@ -125,6 +170,9 @@ def test_r6_counts_rollouts_until_the_accuracy_is_near_its_end():
     assert rollouts_needed(late) == 2_000, "5 of 9 after the first round is not near"
     early = learned("expert_iteration", (3, 9, 9), curve=((1_000.0, 2_000.0), (0.4, 0.5)))
     assert rollouts_needed(early) == 1_000
+    assert rollouts_needed(dataclasses.replace(early, after=[0.5, 0.9])) == 2_000
+    at_once = np.asarray([0.9, 0.8, 0.9, 0.8, 0.9, 0.8, 0.9, 0.8, 0.9, 0.8, 0.9, 0.8])
+    assert rollouts_needed(learned("ppo", (3, 5, 7), curve=(at, at_once))) == 10
     found = statistics(late, learned("ppo", (3, 5, 7), curve=(at, rising)))
     assert found["R6"].value == pytest.approx(math.log10(2_000 / 90))
 
@@ -133,11 +181,13 @@ def test_r8_is_the_weakest_lead_of_any_policy():
     of = {"pass_over_rerank_test": 0.3, "rerank_over_maj_test": -0.1, "maj_over_greedy_test": 0.2}
     ends = {f"{name}_{end}": value + by for name, value in of.items()
             for end, by in (("low", -0.05), ("high", 0.05))}  # fmt: skip
-    better = {name: value + 0.3 for name, value in (of | ends).items()}
-    found = statistics(learned("ppo", (3, 5, 7)), reranked=[better, of | ends])
+    ppo, better = of | ends, {name: value + 0.3 for name, value in (of | ends).items()}
+    found = statistics(learned("ppo", (3, 5, 7)), reranked=[[better], [ppo]])
     worst = found["R8_rerank_over_maj"]
     assert (worst.value, worst.low, worst.high) == pytest.approx((-0.1, -0.15, -0.05))
     assert found["R8_pass_over_rerank"].value == pytest.approx(0.3)
+    seeds = statistics(learned("ppo", (3, 5, 7)), reranked=[[better, ppo]])["R8_rerank_over_maj"]
+    assert seeds.value == pytest.approx(0.05) and seeds.low < -0.15 and "2 seeds" in seeds.method
 
 
 def test_the_table_has_means_over_seeds():
@@ -176,16 +226,46 @@ def test_the_page_has_room_for_every_run(tmp_path, preset):
 @pytest.mark.parametrize("preset", ["", "smoke", "study"])
 def test_each_member_comes_after_those_that_it_goes_on_from(tmp_path, preset):
     config = rl_comparison.get_config(preset).to_dict()
-    seen, members = set(), list(members_of(config, tmp_path))
+    seen, seeds, members = set(), {}, list(members_of(config, tmp_path))
     assert len({member.name for member in members}) == len(members)
     for member in members:
         before = member.config.get("checkpoint") or member.config["policy"]["pretrained"]
         if before:
             name = before.removeprefix(f"{tmp_path}/members/").split("/")[0]
             assert name in seen, f"{member.name} goes on from {name}"
-            seed = name.rpartition("-")[2] if not name.endswith("reranked") else name
-            assert member.name.removesuffix("-reranked").endswith(f"-{seed}")
+            assert member.config["seed"] == seeds[name]
         seen.add(member.name)
-    flags = {member.config["task"]["max_depth"] for member in members}
-    config["algorithms"]["ppo"]["seed"] = 7
-    assert len(flags) == 1
+        seeds[member.name] = member.config["seed"]
+    assert set(seeds.values()) == set(config["seeds"])
+    assert len({member.config["task"]["max_depth"] for member in members}) == 1
+
+
+@pytest.mark.parametrize("preset", ["", "study"])
+def test_all_algorithms_have_as_many_rollouts(preset):
+    config = rl_comparison.get_config(preset)
+    drafts = config.algorithms.rcrl.drafts
+    found = {"rcrl": drafts.questions * drafts.samples}
+    for name, of in config.algorithms.items():
+        each = of.rollouts.questions * of.rollouts.samples
+        rounds = of.expert_iteration.rounds if name == "expert_iteration" else 1
+        found[name] = found.get(name, 0) + rounds * each
+    assert max(found.values()) - min(found.values()) < 16, found
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"main_start": "lihgt"}, "main_start: lihgt is none of light, long, pretrained"),
+        ({"main_size": "tiny"}, "main_size: tiny is none of small"),
+        ({"reranked": ("dpo",)}, "reranked: dpo is none of expert_iteration, ppo, rloo, grpo, rc"),
+        ({"plan": {"small": {"light": ("dpo",)}}}, "plan.small.light: dpo is none of expert_iter"),
+        ({"plan": {"small": {"sft": ("ppo",)}}}, "plan.small: sft is none of pretrained, light"),
+        ({"plan": {"huge": {"light": ("ppo",)}}}, "plan: huge is none of small"),
+        ({"seeds": (0, 0)}, "seeds=(0, 0) must be different numbers, at least one"),
+        ({"seeds": ()}, "seeds=() must be different numbers, at least one"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_told_before_anything_runs(changes, words):
+    config = rl_comparison.get_config().to_dict() | changes
+    with pytest.raises(ValueError, match=re.escape(words)):
+        check(config)

@@ -21,6 +21,8 @@ from qdcjax.measures.predictions import Prediction, judge
         ("below", 3, 6, "undecided"),
         ("below", 4, 6, "undecided"),
         ("below", 4.1, 6, "fails"),
+        ("above", 4, 4, "undecided"),
+        ("below", 4, 4, "undecided"),
         ("above", math.nan, math.nan, "undecided"),
         ("below", math.nan, math.nan, "undecided"),
     ],
