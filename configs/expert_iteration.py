@@ -23,7 +23,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.rollouts = ConfigDict(
         {
             "split": "rewards",
-            "questions": 5_000,
+            "questions": 1_000,
             "samples": 16,
             "temperature": 1.0,
             "max_new_tokens": 120,
@@ -48,7 +48,7 @@ def get_config(preset: str = "") -> ConfigDict:
 def embedded(config: ConfigDict) -> None:
     """Minutes on two CPU cores."""
     sft.fallible(config)
-    config.rollouts.update(questions=1_000, calculator=True)
+    config.rollouts.calculator = True
     config.finetune.update(steps=400)
     config.finetune.optimizer.learning_rate = 1e-3
 

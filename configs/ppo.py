@@ -20,7 +20,7 @@ def get_config(preset: str = "") -> ConfigDict:
         {
             "algorithm": "ppo",
             "reward": "sparse",
-            "iterations": 40,
+            "iterations": 32,
             "questions": 32,
             "epochs": 2,
             "kl": 0.05,
@@ -87,7 +87,7 @@ def get_config(preset: str = "") -> ConfigDict:
     else:
         sft.fallible(config)
         config.rollouts.calculator = True
-        config.policy_gradient.update(iterations=32, kl=0.01)
+        config.policy_gradient.kl = 0.01
     return config
 
 

@@ -19,11 +19,12 @@ def report(
     verdicts: Sequence[Verdict],
 ) -> Report:
     """The whole page."""
-    task = workdir.config["task"]["name"]
+    task, settings = workdir.config["task"]["name"], workdir.config["expert_iteration"]
+    begins = "the starting point anew" if settings["init_from"] == "start" else "the last policy"
     return Report(
         title="Expert iteration",
         description=f"A policy learns {task} from those of its own solutions whose answers are "
-        "right, round after round, each from the starting point anew.",
+        f"right, round after round, each from {begins}.",
         run=publish.run_facts(workdir),
         headline=before_and_after(workdir, found, results),
         verdicts=verdicts,

@@ -4,7 +4,6 @@ The student, its evaluation and the report are those of runs at model scale; the
 is one pure function of a key and hyperparameters.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from qdcjax.rl.on_chip import (
     train_members,
 )
 from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.loop import NonFiniteUpdateError
 from qdcjax.training.processes import is_writer
 from qdcjax.training.sharding import mesh_of, param_shardings
 from qdcjax.training.store import StoredModel, load_model, save_model
@@ -80,15 +80,27 @@ def learn_together(workdirs: Sequence[Workdir]) -> None:
 def learn_members(
     workdirs: Sequence[Workdir], problems: Sequence[Problem], start: StoredModel, after: str
 ) -> None:
-    """Stage `learned` of each run; those that have none yet get theirs from one program."""
+    """Stage `learned` of each run; those that have none yet get theirs from one program.
+
+    Raises:
+      NonFiniteUpdateError: an update of some was not finite; the others' stages are made.
+    """
     missing = [w for w in workdirs if not (w.path / "stages" / LEARNED).exists()]
     fields = [*FIELDS, "critic"] if "critic" in workdirs[0].config else FIELDS
-    train = functools.cache(lambda: trained([w.config for w in missing], problems, start))
+    found = {}
+    if missing:
+        params, history = trained([w.config for w in missing], problems, start)
+        found = {
+            workdir.path: jax.tree.map(lambda x: x[row], (params, history))  # noqa: B023
+            for row, workdir in enumerate(missing)
+        }
+    diverged = [path for path, (_, history) in found.items() if history["finite"].min() < 1]
     for workdir in workdirs:
+        if workdir.path in diverged:
+            continue
 
         def make(folder: Path, workdir=workdir) -> None:
-            member = missing.index(workdir)
-            params, history = jax.tree.map(lambda x: x[member], train())
+            params, history = found[workdir.path]
             log(workdir, history)
             params = jax.tree.map(
                 jax.device_put, params, param_shardings(start.model, mesh_of(start.params))
@@ -96,6 +108,12 @@ def learn_members(
             save_model(folder, StoredModel(start.model, params, start.tokenizer))
 
         workdir.stage(LEARNED, fields, [after], make)
+    if diverged:
+        first = int(np.argmin(found[diverged[0]][1]["finite"])) + 1
+        raise NonFiniteUpdateError(
+            f"{len(diverged)} of {len(workdirs)} runs had a loss or gradient that was infinite or "
+            f"not a number, {diverged[0]} in iteration {first}; the others are kept"
+        )
 
 
 def trained(
@@ -138,8 +156,8 @@ def log(workdir: Workdir, history: Mapping[str, np.ndarray]) -> None:
     if not is_writer():
         return
     learning = from_config.algorithm(workdir.config, "policy_gradient")
-    rollouts = learning.questions * workdir.config["rollouts"]["samples"]
-    steps = learning.epochs * rollouts // workdir.config["learn"]["batch_size"]
+    mesh = from_config.mesh(workdir.config["mesh"])
+    steps = from_config.online_training(workdir.config, "learn", mesh).log_every
     for stage, each in {ROLLOUTS: 1, LEARN: steps}.items():
         names = [name for name in history if (name in WATCHED_UPDATES) == (stage == LEARN)]
         with MetricLog(workdir.path, stage) as opened:

@@ -21,6 +21,7 @@ from qdcjax.experiments.online_learning import OnlineLearning
 from qdcjax.experiments.policies import find_reranker, mark_source
 from qdcjax.experiments.policy_gradient_report import LEARNED
 from qdcjax.measures.predictions import judge
+from qdcjax.tasks.arithmetic import equations
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
@@ -77,9 +78,9 @@ def study(
 def spent(config: Mapping[str, Any]) -> dict[str, int]:
     """What the whole run costs: `rollouts` and `gradient_steps` of the policy."""
     learning = from_config.algorithm(config, "policy_gradient")
+    training = from_config.online_training(config, "learn", from_config.mesh(config["mesh"]))
     rollouts = learning.iterations * learning.questions * config["rollouts"]["samples"]
-    steps = learning.epochs * rollouts // config["learn"]["batch_size"]
-    return {"rollouts": rollouts, "gradient_steps": steps}
+    return {"rollouts": rollouts, "gradient_steps": training.steps}
 
 
 def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
@@ -102,6 +103,13 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
     if settings.algorithm == "ppo" and "critic" not in config:
         raise ValueError("policy_gradient.algorithm=ppo needs a critic: begin with configs/ppo.py")
     sampling = from_config.sampling(section, "rollouts")
+    if settings.algorithm != "ppo" and sampling.samples < 2:
+        raise ValueError(
+            f"rollouts.samples={sampling.samples}: {settings.algorithm} compares the samples of a "
+            "question, at least 2"
+        )
+    if not sampling.temperature:
+        raise ValueError("rollouts.temperature=0 samples one solution only; set it above 0")
     rollouts = settings.questions * sampling.samples
     if settings.kl_target and settings.kl_horizon < rollouts:
         raise ValueError(
@@ -120,6 +128,10 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
     for share in config.get("evaluate_at", ()):
         if not 0 < share < 1:
             raise ValueError(f"evaluate_at={share} must be a share of the iterations, within 0…1")
+    if settings.reward == "dense" and not any(equations(p.solution) for p in problems):
+        raise ValueError(
+            f"policy_gradient.reward=dense: {config['task']['name']} has no equations to match"
+        )
     if settings.reward == "task" and not hasattr(task, "reward"):
         raise ValueError(f"policy_gradient.reward=task: {config['task']['name']} has no reward")
     return problems

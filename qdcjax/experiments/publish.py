@@ -143,11 +143,13 @@ def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) 
 
     Args:
       curves: file name → {y label: metric}; the stages are those whose name begins with the file
-        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`.
+        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`. What this run did not train is left out.
     """
     plates = []
     for stem, panels in curves.items():
         stages = [name for name in workdir.seconds if name.split("-")[0] == stem]
+        if not stages:
+            continue
         records = {name: read_metrics(workdir.path / METRICS_FILE, name) for name in stages}
         figure = figures.lines(
             {

@@ -5,6 +5,7 @@ thread may draw. Sizes are in inches; a report shows 96 pixels an inch.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from qdcjax.measures.intervals import Interval
 
-# Okabe and Ito's palette without its yellow, which is too faint on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+# Okabe and Ito's palette without its yellow, which is too faint on white; then brown and grey.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#777777")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK, QUIET, GRID = "#222222", "#666666", "#e4e4e4"
 REFERENCE = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 1.3}
 PANEL_SIZE = (4.4, 2.9)
@@ -176,7 +177,7 @@ def reliability(
     upper.plot([0, 1], [0, 1], **REFERENCE, label="calibrated")
     colours = _colours(models)
     edges = np.linspace(0, 1, bins + 1)
-    for (name, (predicted, outcome)), marker in zip(models.items(), MARKERS, strict=False):
+    for (name, (predicted, outcome)), marker in zip(models.items(), itertools.cycle(MARKERS), strict=False):
         predicted, outcome = np.asarray(predicted, float), np.asarray(outcome, float)
         index = np.clip(np.digitize(predicted, edges[1:-1]), 0, bins - 1)
         count = np.bincount(index, minlength=bins)
@@ -253,11 +254,8 @@ def _panels(count: int, share: bool = False) -> tuple[Figure, list[Axes]]:
 
 
 def _colours(names: Sequence[str] | Mapping[str, object]) -> dict[str, str]:
-    """A colour for each distinct name, in order of first appearance."""
-    distinct = list(dict.fromkeys(names))
-    if len(distinct) > len(PALETTE):
-        raise ValueError(f"a figure holds at most {len(PALETTE)} series, not {len(distinct)}")
-    return dict(zip(distinct, PALETTE, strict=False))
+    """A colour for each distinct name, in order of first appearance; the ninth has the first's."""
+    return dict(zip(dict.fromkeys(names), itertools.cycle(PALETTE), strict=False))
 
 
 def _line(ax: Axes, name: str, series: Series, colour: str) -> None:

@@ -27,7 +27,7 @@ def completion_log_probs(
     Args:
       policy: π.
       prompts, completions: ids.
-      temperature: that the completions were sampled at.
+      temperature: that the completions were sampled at; 0, the most likely tokens, counts as 1.
       options: of `training.forward.at_tokens`.
     """
     whole = [[*p, *c] for p, c in zip(prompts, completions, strict=True)]
@@ -37,7 +37,7 @@ def completion_log_probs(
         policy.params,
         whole,
         "score by the start",
-        settings=(temperature,),
+        settings=(temperature or 1.0,),
         **options,
     )
     return [values[len(prompt) :] for values, prompt in zip(found, prompts, strict=True)]

@@ -162,9 +162,10 @@ def make_train(
     batches = Q * K // batch_size
     steps = settings.iterations * settings.epochs * batches
     by_critic = settings.algorithm == "ppo"
-    critic = reward_model(StoredModel(model, params, None), jax.random.key(0))
-    # On no device yet, so that the program decides where they go.
-    params, of_critic = to_host(params), to_host(critic.params)
+    if by_critic:
+        critic = reward_model(StoredModel(model, params, None), jax.random.key(0))
+        of_critic = to_host(critic.params)
+    params = to_host(params)  # on no device yet, so that the program decides where they go
     unit = make_optimizer(dataclasses.replace(optimizer, learning_rate=1.0), steps)
 
     def learners(hyper: Hyperparameters) -> dict[str, tuple[TrainState, Callable]]:
@@ -230,8 +231,9 @@ def make_train(
             "tokens": lengths.mean(),
             "truncated": 1 - ended.mean(),
             "dead_groups": dead_groups(right).mean(),
-            "explained_variance": explained_variance(values, returns, mask),
         }
+        if by_critic:
+            watched["explained_variance"] = explained_variance(values, returns, mask)
         placed = {name: _place(x, begin, P) for name, x in of_token.items()}
         return {"tokens": whole, **placed}, watched
 
@@ -293,7 +295,7 @@ def train_members(train: Callable, at_once: int, mesh: Mesh | None = None) -> Ca
     return padded
 
 
-WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "finite")
+WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "reference_kl", "finite")
 
 
 def _join(prompts, lengths, tokens):

@@ -5,9 +5,10 @@ import math
 
 import pytest
 
-from qdcjax.experiments.publish import fix_predictions, verdict_records
+from qdcjax.experiments.publish import fix_predictions, training_section, verdict_records
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Prediction, judge
+from qdcjax.reporting.metrics import MetricLog
 from qdcjax.workdir import StageChangedError, Workdir
 
 
@@ -28,6 +29,16 @@ def test_a_threshold_that_was_edited_after_the_run_is_told(tmp_path):
         Workdir(tmp_path, config(0.01))
     fix_predictions(Workdir(tmp_path, config(0.01), redo="predictions"))
     assert json.loads(file.read_text())["G1"]["threshold"] == 0.01
+
+
+def test_what_a_run_did_not_train_has_no_curve(tmp_path):
+    """Return-conditioned RL with the reward model of another run has no stage `orm`."""
+    workdir = Workdir(tmp_path, config(0.0))
+    with MetricLog(tmp_path, "learned") as log:
+        log.write(1, {"loss": 0.5})
+    workdir.seconds["learned"] = 1.0
+    section = training_section(workdir, {"orm": {"loss": "loss"}, "learned": {"loss": "loss"}})
+    assert [plate.path.name for plate in section.figures] == ["training_learned.png"]
 
 
 def test_verdicts_are_recorded_with_their_numbers():

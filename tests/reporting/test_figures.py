@@ -156,12 +156,18 @@ def test_running_mean_is_centred_and_skips_gaps():
             lambda: figures.grouped_bars(["a"], {"m": [1]}, "x", "y", counts=[1, 2]),
             "counts has 2 values",
         ),
-        (lambda: figures.reliability({str(i): ([], []) for i in range(7)}, "y"), "at most 6"),
     ],
 )
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_many_series_are_drawn_all_the_same():
+    panel = {str(n): figures.Series([1, 2], [n, n]) for n in range(10)}
+    (ax,) = figures.lines({"y": panel}, "x").axes
+    looks = [(line.get_color(), line.get_marker()) for line in ax.lines]
+    assert len(set(looks)) == 8 and looks[8:] == looks[:2]
 
 
 def test_saving_needs_no_display():

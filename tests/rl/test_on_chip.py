@@ -232,6 +232,13 @@ def test_members_cut_over_devices_equal_the_same_runs_alone(policy, questions, d
     assert max(moved) > 1e-3, "another rate and weight give another policy"
 
 
+def test_a_run_that_diverges_says_so(policy, questions, decoding):
+    train = jax.jit(trained(policy, questions, decoding, dataclasses.replace(RLOO, iterations=2)))
+    history = train(jax.random.key(0), hyper(rate=1e30))[1]
+    assert history["finite"].min() < 1
+    assert "explained_variance" not in history, "there is no critic"
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 9])
 def test_members_in_one_program_are_those_of_vmap(at_once):
     """The last of five stays alone where two go together."""

@@ -72,6 +72,10 @@ def test_the_gradient_is_clipped_by_its_global_norm():
     [
         ({"schedule": "linear"}, "schedule='linear' must be cosine or constant"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
+        ({"clip": 0.0}, "clip=0.0 must be above 0"),
+        ({"warmup": 2.0}, "warmup=2.0 must be within 0…1"),
+        ({"b2": 1.5}, "b2=1.5 must be within 0…1"),
+        ({"weight_decay": -0.1}, "weight_decay=-0.1 must be at least 0"),
     ],
 )
 def test_a_bad_config_is_named_in_one_line(changes, words):
