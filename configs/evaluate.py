@@ -5,6 +5,10 @@
 
 `checkpoint` is a run's folder, whose stage `model` is meant; a stage's own folder; or a pretrained
 model as `policy.pretrained` takes it: a Hugging Face folder or hub id, a GGUF file, `smollm2`.
+Policies of reinforcement learning were trained with --config.evaluation.calculator, and those of
+return-conditioned RL (--config.checkpoint=runs/rcrl-default --config.model=learned) are asked with
+--config.evaluation.marker='[GOOD] '.
+
 `reward_model` is a stage of the run, a stage's own folder, or `own`: one that is made here from the
 policy's solutions of `drafts`.
 
@@ -31,6 +35,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.mesh = defaults.mesh
     config.task = defaults.task
     config.evaluation = defaults.evaluation
+    config.evaluation.marker = ""
     of_orm = sorm.get_config(preset)
     config.drafts, config.reward = of_orm.drafts, of_orm.reward
     for field in ("seeds", "threshold"):

@@ -55,8 +55,11 @@ def run(config: Mapping[str, Any], topology: str) -> None:
       topology: such as `v5e:16x16`, kind of chip and shape of the pod.
 
     Raises:
-      ValueError: an unknown topology, a mesh that does not fit it, or a program that does not.
+      ValueError: a study without a student, an unknown topology, a mesh that does not fit it, or a
+        program that does not.
     """
+    if not {"policy", "sft"} <= config.keys():
+        raise ValueError(f"compile_only: {config['study']} trains no student to compile for")
     devices = pod(topology)
     mesh = from_config.mesh(config["mesh"], devices)
     model = Transformer(_policy(config))

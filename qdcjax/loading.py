@@ -42,6 +42,8 @@ class Loaded:
         samples: int = 1,
         temperature: float = 0.0,
         key: jax.Array | None = None,
+        calculator: bool = False,
+        marker: str = "",
     ) -> list[list[str]]:
         """`samples` solutions of each question.
 
@@ -50,6 +52,8 @@ class Loaded:
           samples: of each question.
           temperature: 0 for greedy.
           key: of the random numbers; key 0 by default.
+          calculator: writes the results of `<<…=`, as a run with `evaluation.calculator` does.
+          marker: written before every line: `[GOOD] ` for a policy of return-conditioned RL.
 
         Raises:
           ValueError: one question instead of a list, one that is too long, or a reward model.
@@ -63,7 +67,11 @@ class Loaded:
         prompts = encode_prompts(self.tokenizer, [prompt_text(text) for text in questions])
         room = self._room(prompts)
         settings = SamplingSettings(
-            samples=samples, temperature=temperature, max_new_tokens=min(MAX_NEW_TOKENS, room)
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=min(MAX_NEW_TOKENS, room),
+            calculator=calculator,
+            marker=marker,
         )
         found = sample(
             self.model,
@@ -148,7 +156,8 @@ def load(path: str | Path, model: str = "student") -> Loaded:
 
     Args:
       path: the workdir of a run, or one of its stages.
-      model: the stage: `student`, `orm-0`, `sorm-0`, …
+      model: the stage: `student`, `orm-0`, `sorm-0`; `learned` of PPO, RLOO, GRPO and
+        return-conditioned RL; `round-2` of expert iteration; `small` of pretraining; …
 
     Raises:
       FileNotFoundError: no such model there; the ones that are get named.

@@ -94,6 +94,7 @@ def main(_: list[str]) -> None:
     except USER_ERRORS as error:
         _fail(error, path)
     if processes.is_writer():
+        (path / "error.log").unlink(missing_ok=True)  # of an earlier attempt
         took = format_duration(sum(workdir.seconds.values()))
         print(f"{len(summary)} figures in {path}/summary.json")
         print(f"stages took {took}; read {path}/report.html")
