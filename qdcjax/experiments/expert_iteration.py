@@ -43,8 +43,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     publish.fix_predictions(workdir)
 
     start, source, stage = sft.starting_point(config, workdir, mesh)
-    figures = {START: evaluate.evaluate_policy(config, workdir, start, [stage], name=START)}
-    figures[START] |= policy_figures.from_start(config, workdir, start, START)
+    figures = {START: policy_figures.measure(config, workdir, start, stage, START, start)}
 
     policy, rollouts = start, []
     for number in range(1, settings.rounds + 1):
@@ -54,8 +53,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         begin = source if first else workdir.path / "stages" / stage
         policy = learn(config, workdir, begin, problems, rollouts, name, stage)
         stage = name
-        figures[name] = evaluate.evaluate_policy(config, workdir, policy, [stage], name=name)
-        figures[name] |= policy_figures.from_start(config, workdir, start, name)
+        figures[name] = policy_figures.measure(config, workdir, policy, stage, name, start)
         figures[name] |= learned_from(problems, rollouts, settings)
         figures[name]["gradient_steps"] = number * config["finetune"]["steps"]
     results = policy_figures.named(figures)

@@ -18,6 +18,25 @@ from qdcjax.workdir import Workdir
 Figures = Mapping[str, Mapping[str, float | Interval]]  # policy → figure → value
 
 
+def measure(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    policy: StoredModel,
+    after: str,
+    name: str,
+    start: StoredModel | None = None,
+    marker: str = "",
+) -> dict[str, Interval]:
+    """`evaluate_policy` of the stage `after`, and how far the policy went `from_start`.
+
+    Without a start, as for one that is asked with a marker, only how diverse its samples are.
+    """
+    found = evaluate.evaluate_policy(config, workdir, policy, [after], name=name, marker=marker)
+    if start is None:
+        return found | diversity(config, workdir, name)
+    return found | from_start(config, workdir, start, name)
+
+
 def named(found: Figures) -> dict[str, float | Interval]:
     """`<policy>_<figure>` → value, for the summary."""
     return {

@@ -55,12 +55,10 @@ def study(
     publish.fix_predictions(workdir)
 
     start, _, stage = sft.starting_point(config, workdir, mesh)
-    found = {START: evaluate.evaluate_policy(config, workdir, start, [stage], name=START)}
-    found[START] |= policy_figures.from_start(config, workdir, start, START)
+    found = {START: policy_figures.measure(config, workdir, start, stage, START, start)}
     policies = learn(config, workdir, task, problems, start, stage)
     for name, policy in policies.items():
-        found[name] = evaluate.evaluate_policy(config, workdir, policy, [LEARNED], name=name)
-        found[name] |= policy_figures.from_start(config, workdir, start, name)
+        found[name] = policy_figures.measure(config, workdir, policy, LEARNED, name, start)
     found[LEARNED] |= spent(config)
 
     results = policy_figures.named(found)

@@ -5,6 +5,7 @@ Every line is labelled [GOOD] or [BAD] by that; the policy learns all solutions,
 with their labels; at test time every line is conditioned on [GOOD].
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from qdcjax.experiments import evaluate, from_config, policy_figures, publish, s
 from qdcjax.experiments.outcome_model import train_orm
 from qdcjax.experiments.policies import find_reranker, load_policy, load_reranker, mark_source
 from qdcjax.experiments.solutions import as_solutions, solution_table
-from qdcjax.measures.intervals import bootstrap
+from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.measures.predictions import judge
 from qdcjax.reasoning.reward_models import score
-from qdcjax.reporting.page import Report
+from qdcjax.reporting.page import HeadlineRow, Report, Section, Table
 from qdcjax.rl.conditioning import BAD, GOOD, line_labels, marked_example
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel, load_model
@@ -40,8 +41,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     publish.fix_predictions(workdir)
 
     start, source, stage = sft.starting_point(config, workdir, mesh)
-    found = {START: evaluate.evaluate_policy(config, workdir, start, [stage], name=START)}
-    found[START] |= policy_figures.diversity(config, workdir, START)
+    found = {START: policy_figures.measure(config, workdir, start, stage, START)}
     rollouts = solution_table(
         workdir,
         "rollouts",
@@ -57,10 +57,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     values = line_values(config, workdir, start, task, problems, rollouts, stage)
     policy = learn(config, workdir, source, problems, rollouts, values)
     for name, marker in {LEARNED: GOOD, BAD_ONE: BAD}.items():
-        found[name] = evaluate.evaluate_policy(
-            config, workdir, policy, [LEARNED], name=name, marker=marker
-        )
-        found[name] |= policy_figures.diversity(config, workdir, name)
+        found[name] = policy_figures.measure(config, workdir, policy, LEARNED, name, marker=marker)
     sampled = len(rollouts)
     if not config["reward_model"]:  # one that was made here, from drafts
         sampled += len(workdir.read_table("drafts"))
@@ -75,9 +72,13 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         "asked": asked[f"gain_greedy_accuracy_{split}"],
     }
     results["good_over_bad"] = statistics["asked"]
-    results["rollout_accuracy"] = bootstrap(
-        np.asarray(rollouts["correct"], float), rollouts["problem_id"]
-    )
+    right = np.asarray(rollouts["correct"], bool)
+    results["rollout_accuracy"] = bootstrap(right.astype(float), rollouts["problem_id"])
+    labels = labels_of(rollouts, values, config["rcrl"]["threshold"])
+    results |= {
+        f"good_lines_{kind}": good_lines(labels, rows, rollouts["problem_id"])
+        for kind, rows in {"right": right, "wrong": ~right}.items()
+    }
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
 
     def report() -> Report:
@@ -87,11 +88,19 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
             description="A policy learns its own solutions, right and wrong, with a label before "
             "each line that a reward model gave; it is then asked for good lines.",
             run=publish.run_facts(workdir),
-            headline=policy_figures.before_and_after(
-                workdir, {START: found[START], LEARNED: found[LEARNED]}, results
-            ),
+            headline=[
+                *policy_figures.before_and_after(
+                    workdir, {START: found[START], LEARNED: found[LEARNED]}, results
+                ),
+                HeadlineRow(
+                    "Asked for good lines rather than bad ones, greedy accuracy",
+                    results["good_over_bad"],
+                    "points",
+                    "paired by question",
+                ),
+            ],
             verdicts=verdicts,
-            sections=[publish.training_section(workdir, curves)],
+            sections=[labels_section(results), publish.training_section(workdir, curves)],
         )
 
     return publish.publish(workdir, report, publish.flat(results), verdicts)
@@ -161,12 +170,48 @@ def labelled_examples(
 ) -> list[Example]:
     """All rollouts with their lines labelled."""
     solutions = as_solutions(policy, problems, rollouts)
-    examples = []
-    for row, sampled, of_token in zip(
-        solutions, rollouts["sampled"], values["values"], strict=True
-    ):
-        good = line_labels(row.ends, of_token, len(row.tokens), threshold)
-        examples.append(
-            marked_example(policy.tokenizer, row.prompt, row.tokens, sampled, row.ends, good)
-        )
-    return examples
+    labels = labels_of(rollouts, values, threshold)
+    return [
+        marked_example(policy.tokenizer, row.prompt, row.tokens, sampled, row.ends, good)
+        for row, sampled, good in zip(solutions, rollouts["sampled"], labels, strict=True)
+    ]
+
+
+def labels_of(
+    rollouts: datasets.Dataset, values: datasets.Dataset, threshold: float
+) -> list[list[bool]]:
+    """Whether each line of each rollout is good."""
+    columns = rollouts["ends"], values["values"], rollouts["tokens"]
+    return [
+        line_labels(ends, of_token, len(tokens), threshold)
+        for ends, of_token, tokens in zip(*columns, strict=True)
+    ]
+
+
+def good_lines(
+    labels: Sequence[Sequence[bool]], rows: np.ndarray, questions: Sequence[str]
+) -> Interval:
+    """The share of good lines among those of some rollouts; NaN where there are none.
+
+    Args:
+      labels: of each rollout's lines.
+      rows: which rollouts.
+      questions: of each rollout.
+    """
+    lines: list[bool] = []
+    of: list[str] = []
+    for good, row, question in zip(labels, rows, questions, strict=True):
+        if row:
+            lines += good
+            of += [question] * len(good)
+    if not lines:
+        return Interval(math.nan, math.nan, math.nan, "no such rollouts")
+    return bootstrap(np.asarray(lines, float), of)
+
+
+def labels_section(results: Mapping[str, Interval]) -> Section:
+    """What the reward model called good."""
+    rows = [[kind, results[f"good_lines_{kind}"]] for kind in ("right", "wrong")]
+    columns = ["rollouts whose answer is", "lines that the reward model calls good"]
+    table = Table(columns, rows, "What the policy learned from.", ["", "%"])
+    return Section("Labels", "", [], [table])

@@ -304,9 +304,6 @@ def _row(name: str, parameter: str, layout: Layout) -> Tensor:
     return Tensor(name, (parameter,), layout)
 
 
-NORM_LEAVES = (("weight", "scale"), ("bias", "bias"))
-
-
 def _norm(name: str, ours: str) -> list[Tensor]:
     return [
         _row(f"{name}.weight", f"{ours}/scale", SAME),

@@ -177,7 +177,9 @@ def reliability(
     upper.plot([0, 1], [0, 1], **REFERENCE, label="calibrated")
     colours = _colours(models)
     edges = np.linspace(0, 1, bins + 1)
-    for (name, (predicted, outcome)), marker in zip(models.items(), itertools.cycle(MARKERS), strict=False):
+    for (name, (predicted, outcome)), marker in zip(
+        models.items(), itertools.cycle(MARKERS), strict=False
+    ):
         predicted, outcome = np.asarray(predicted, float), np.asarray(outcome, float)
         index = np.clip(np.digitize(predicted, edges[1:-1]), 0, bins - 1)
         count = np.bincount(index, minlength=bins)
