@@ -67,6 +67,11 @@ def test_what_does_not_fit_is_told():
     assert "error: does not fit v5e:2x2: training step" in done.stderr
 
 
+def test_a_study_without_a_student_is_told():
+    done = compile_for("v5e:2x2", config="configs/pretrain.py:smoke", check=False)
+    assert "compile_only: pretrain trains no student to compile for" in runs.the_error(done)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -9,6 +9,7 @@ import pytest
 import runs
 
 import qdcjax
+from configs import sft as sft_config
 from qdcjax.experiments import evaluate, policies, sft
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.sharding import MeshConfig, make_mesh
@@ -152,20 +153,34 @@ def test_a_pretrained_folder_is_the_policy_that_was_exported(tmp_path, stage, st
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-def test_a_policy_made_anew_is_not_mixed_with_its_old_samples(tmp_path, stage):
+@pytest.mark.parametrize("name", ["policy", "pretrained", "reward_model"])
+def test_a_model_made_anew_is_not_mixed_with_what_the_old_one_made(tmp_path, stage, name):
     config = {"study": "evaluate", "checkpoint": "run", "model": "student", "policy": {}}
+    config["reward_model"] = "orm-0"
     workdir = tmp_path / "evaluation"
 
     def mark(redo: str = "") -> None:
-        policies.mark_source(Workdir(workdir, config, redo), stage)
+        policies.mark_source(Workdir(workdir, config, redo), stage, name)
 
     mark()
     mark()
     (stage / "stage.json").write_text('{"seconds": 2.0}')
-    with pytest.raises(StageChangedError, match=r"made anew .* --redo=policy or another --workdir"):
+    with pytest.raises(StageChangedError, match=f"made anew .* --redo={name} or another --workdir"):
         mark()
-    mark("policy")
+    mark(name)
     mark()
+
+
+def test_a_student_goes_on_from_the_model_that_it_began_with(tmp_path, stage):
+    """Its stage comes after one that holds the pretrained model's fingerprint."""
+    config = sft_config.get_config("smoke")
+    config.policy.pretrained = str(stage)
+    workdir = Workdir(tmp_path / "tuned", config.to_dict())
+    (stage / "stage.json").write_text('{"seconds": 1.0}')
+    policies.mark_source(workdir, stage, "pretrained")
+    (stage / "stage.json").write_text('{"seconds": 2.0}')
+    with pytest.raises(StageChangedError, match="--redo=pretrained "):
+        sft.train_student(config.to_dict(), workdir)
 
 
 @pytest.mark.slow
