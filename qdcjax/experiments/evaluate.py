@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import jax
 import numpy as np
 
 from qdcjax.experiments import from_config, publish
@@ -128,9 +127,9 @@ def solve(
     """
     changes = {"samples": 1, "temperature": 0.0} if greedy else {}
     changes |= {"marker": marker} if marker else {}
-    settings = from_config.sampling(config["evaluation"], "evaluation", **changes)
+    settings = from_config.sampling(config, "evaluation", **changes)
     name = "-".join(filter(None, ["greedy" if greedy else "samples", split, name]))
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 1)
+    key = from_config.key(config, "evaluation")
     fields = ["seed", "task", "evaluation"]
     table = solution_table(
         workdir, name, fields, after, policy, task, problems, settings, key, OF_TOKENS

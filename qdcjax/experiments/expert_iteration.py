@@ -39,7 +39,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     settings = from_config.algorithm(config, "expert_iteration")
     evaluate.check(config, task)
     predictions = from_config.predictions(config["predictions"])
-    problems = task.problems(config["rollouts"]["split"], config["rollouts"]["questions"] or None)
+    problems = from_config.problems(config, "rollouts", task)
     publish.fix_predictions(workdir)
 
     start, source, stage = sft.starting_point(config, workdir, mesh)
@@ -80,8 +80,8 @@ def sample_rollouts(
     after: str,
 ) -> datasets.Dataset:
     """Table `rollouts-<round>`: K solutions of every training question by the last policy."""
-    settings = from_config.sampling(config["rollouts"], "rollouts")
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config["seed"]), 5), number)
+    settings = from_config.sampling(config, "rollouts")
+    key = jax.random.fold_in(from_config.key(config, "expert_iteration"), number)
     name, fields = f"rollouts-{number}", ["seed", "task", "rollouts"]
     return solution_table(
         workdir, name, fields, [after], policy, task, problems, settings, key, ["sampled"]
@@ -100,7 +100,7 @@ def learn(
     """Stage `round-<i>`: the policy in `source`, fine-tuned on D_i."""
     mesh = from_config.mesh(config["mesh"])
     settings = from_config.algorithm(config, "expert_iteration")
-    training = from_config.training(config["finetune"], "finetune", mesh)
+    training = from_config.training(config, "finetune", mesh)
 
     def make(folder: Path) -> None:
         found = datasets.concatenate_datasets(list(rollouts))

@@ -1,7 +1,8 @@
 """Config fields → the frozen dataclasses that the rooms take."""
 
+import contextlib
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from qdcjax.measures.predictions import Prediction
 from qdcjax.rl.policy_gradient import PolicyGradient
 from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
-from qdcjax.tasks.problem import Task
+from qdcjax.tasks.problem import Problem, Task
 from qdcjax.tasks.random_walks import RandomWalks
 from qdcjax.tasks.word_problems import Dials, Misconceptions, WordProblems
 from qdcjax.training.fit import TrainSettings
@@ -43,6 +44,16 @@ ALGORITHMS = {
     "expert_iteration": ExpertIteration,
     "policy_gradient": PolicyGradient,
 }  # section → the settings that it holds
+# What random numbers are for → folded into the seed's key, so that no two share them.
+KEYS = {
+    "evaluation": 1,
+    "drafts": 2,
+    "verify": 3,
+    "adapter": 4,
+    "expert_iteration": 5,
+    "online_learning": 6,
+    "rcrl": 7,
+}
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -64,9 +75,9 @@ def check(config: Mapping[str, Any]) -> None:
         if section in ONLINE:
             online_training(config, section, where)
         else:
-            training(config[section], section, where)
+            training(config, section, where)
     for section in filter(config.__contains__, SAMPLING):
-        sampling(config[section], section)
+        sampling(config, section)
     for section in filter(config.__contains__, ALGORITHMS):
         algorithm(config, section)
 
@@ -101,12 +112,28 @@ def misconceptions(config: Mapping[str, Any]) -> Misconceptions:
     return found
 
 
+def problems(config: Mapping[str, Any], section: str, task: Task) -> Sequence[Problem]:
+    """The questions of a section such as `rollouts`: the first of a split, or with 0 all."""
+    fields = config[section]
+    return task.problems(fields["split"], fields["questions"] or None)
+
+
+def key(config: Mapping[str, Any], use: str) -> jax.Array:
+    """The key of the random numbers of one of `KEYS`."""
+    return jax.random.fold_in(jax.random.key(config["seed"]), KEYS[use])
+
+
 def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
     """The training settings in a section of `TRAINING`, for a mesh."""
-    optimizer = _make(OptimizerConfig, config["optimizer"], f"{section}.optimizer")
-    fields = {**config, "optimizer": optimizer}
+    return _training(config[section], section, mesh)
+
+
+def _training(fields: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
+    optimizer = _make(OptimizerConfig, fields["optimizer"], f"{section}.optimizer")
+    fields = {**fields, "optimizer": optimizer}
     settings = _make(TrainSettings, fields, section, TRAINING[section])
-    settings.check(mesh)
+    with _naming(section):
+        settings.check(mesh)
     return settings
 
 
@@ -127,12 +154,12 @@ def online_training(config: Mapping[str, Any], section: str, mesh: Mesh) -> Trai
     waits = section == "learn" and not learning.shares_trunk
     turns = learning.iterations - (learning.critic_warmup if waits else 0)
     steps = {"steps": turns * each, "log_every": each}
-    return training({**fields, **steps}, section, mesh)
+    return _training({**fields, **steps}, section, mesh)
 
 
 def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> SamplingSettings:
     """The sampling settings in a section of `SAMPLING`."""
-    return _make(SamplingSettings, {**config, **changes}, section, SAMPLING[section])
+    return _make(SamplingSettings, {**config[section], **changes}, section, SAMPLING[section])
 
 
 def algorithm(config: Mapping[str, Any], section: str) -> Any:
@@ -175,7 +202,7 @@ def predictions(config: Mapping[str, Any]) -> dict[str, Prediction]:
 def _make(
     kind: type, fields: Mapping[str, Any], section: str, left_out: Collection[str] = ()
 ) -> Any:
-    """`kind(**fields)` with lists as tuples; a field that nothing reads is named."""
+    """`kind(**fields)` with lists as tuples; errors name the section and the field."""
     names = {field.name for field in dataclasses.fields(kind)}
     known = {}
     for name, value in fields.items():
@@ -184,4 +211,14 @@ def _make(
         elif name not in left_out:
             there = ", ".join(sorted({*names, *left_out}))
             raise ValueError(f"{section}.{name} is no field of this section: it has {there}")
-    return kind(**known)
+    with _naming(section):
+        return kind(**known)
+
+
+@contextlib.contextmanager
+def _naming(section: str) -> Iterator[None]:
+    """Puts the section before the field that an error begins with."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{section}.{error}") from error

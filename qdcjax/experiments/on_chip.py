@@ -121,7 +121,7 @@ def trained(
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Parameters and history of runs that differ in `TRACEABLE` fields alone, on the host."""
     config, mesh = configs[0], mesh_of(start.params)
-    sampling = from_config.sampling(config["rollouts"], "rollouts")
+    sampling = from_config.sampling(config, "rollouts")
     learning = from_config.online_training(config, "learn", mesh)
     train = make_train(
         start.model,

@@ -67,7 +67,7 @@ class OnlineLearning:
         self._config, self._workdir, self._task, self._folder = config, workdir, task, folder
         self.settings = from_config.algorithm(config, "policy_gradient")
         meshes = {role: from_config.role_mesh(config, role) for role in from_config.ROLES}
-        self._key = jax.random.fold_in(jax.random.key(config["seed"]), 6)
+        self._key = from_config.key(config, "online_learning")
         self._reward_model = None
         if self.settings.from_reward_model:
             self._reward_model = load_reranker(config, start, meshes["reward_model"])
@@ -76,7 +76,7 @@ class OnlineLearning:
         self._critic = placed(self._first_critic(start), meshes["critic"])
         self._problems = {problem.id: problem for problem in problems}
         self._prompts = question_prompts(start.tokenizer, problems)
-        sampling = from_config.sampling(config["rollouts"], "rollouts")
+        sampling = from_config.sampling(config, "rollouts")
         lengths = [len(tokens) for tokens in self._prompts.values()]
         self._sampling = shared_shapes(sampling, lengths)
         longest = max(lengths) + sampling.max_new_tokens

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import jax
 
 from qdcjax.experiments import from_config
 from qdcjax.experiments.solutions import as_solutions, solution_table
@@ -24,8 +23,8 @@ def sample_drafts(
     after: str,
 ) -> datasets.Dataset:
     """Table `drafts`: the policy's solutions of the questions that reward models learn from."""
-    settings = from_config.sampling(config["drafts"], "drafts")
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 2)
+    settings = from_config.sampling(config, "drafts")
+    key = from_config.key(config, "drafts")
     return solution_table(
         workdir,
         "drafts",
@@ -44,15 +43,14 @@ def train_orm(
 ) -> StoredModel:
     """Stage `orm`: learned from the policy's solutions of the questions of `config.drafts`."""
     mesh = from_config.mesh(config["mesh"])
-    section = config["drafts"]
-    problems = task.problems(section["split"], section["questions"] or None)
+    problems = from_config.problems(config, "drafts", task)
     drafts = sample_drafts(config, workdir, policy, task, problems, after)
 
     def make(folder: Path) -> None:
         trained = train_reward_model(
             policy,
             orm_examples(as_solutions(policy, problems, drafts)),
-            from_config.training(config["reward"], "reward", mesh),
+            from_config.training(config, "reward", mesh),
             seed=config["seed"],
             mesh=mesh,
             workdir=workdir.path,

@@ -84,8 +84,8 @@ def spent(config: Mapping[str, Any]) -> dict[str, int]:
 def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
     """The training questions; raises ValueError for what would only be told after hours."""
     evaluate.check(config, task)
-    settings, section = from_config.algorithm(config, "policy_gradient"), config["rollouts"]
-    problems = task.problems(section["split"], section["questions"] or None)
+    settings = from_config.algorithm(config, "policy_gradient")
+    problems = from_config.problems(config, "rollouts", task)
     if len(problems) < settings.questions:
         raise ValueError(
             f"policy_gradient.questions={settings.questions} are sampled at a time, and there are "
@@ -100,7 +100,7 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
             )
     if settings.algorithm == "ppo" and "critic" not in config:
         raise ValueError("policy_gradient.algorithm=ppo needs a critic: begin with configs/ppo.py")
-    sampling = from_config.sampling(section, "rollouts")
+    sampling = from_config.sampling(config, "rollouts")
     if settings.algorithm != "ppo" and sampling.samples < 2:
         raise ValueError(
             f"rollouts.samples={sampling.samples}: {settings.algorithm} compares the samples of a "

@@ -50,7 +50,7 @@ def pretrain(config: Mapping[str, Any], workdir: Workdir, size: str) -> StoredMo
     corpus = from_config.task(config["corpus"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
     shape = {**config["policy"], **config["sizes"][size]}
-    settings = from_config.training(config["pretrain"], "pretrain", mesh)
+    settings = from_config.training(config, "pretrain", mesh)
 
     def make(folder: Path) -> None:
         documents = demonstrations(

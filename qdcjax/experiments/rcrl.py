@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import jax
 import numpy as np
 
 from qdcjax.data.batches import Example
@@ -36,8 +35,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
     evaluate.check(config, task)
     predictions = from_config.predictions(config["predictions"])
-    section = config["rollouts"]
-    problems = task.problems(section["split"], section["questions"] or None)
+    problems = from_config.problems(config, "rollouts", task)
     publish.fix_predictions(workdir)
 
     start, source, stage = sft.starting_point(config, workdir, mesh)
@@ -50,8 +48,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         start,
         task,
         problems,
-        from_config.sampling(section, "rollouts"),
-        jax.random.fold_in(jax.random.key(config["seed"]), 7),
+        from_config.sampling(config, "rollouts"),
+        from_config.key(config, "rcrl"),
         ["sampled"],
     )
     values = line_values(config, workdir, start, task, problems, rollouts, stage)
@@ -149,7 +147,7 @@ def learn(
             config,
             start,
             labelled_examples(start, problems, rollouts, values, config["rcrl"]["threshold"]),
-            from_config.training(config["finetune"], "finetune", mesh),
+            from_config.training(config, "finetune", mesh),
             seed=config["seed"],
             workdir=workdir,
             name=LEARNED,

@@ -70,7 +70,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
     """Stage `student`: a policy fine-tuned on the reference solutions of the train split."""
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
-    settings = from_config.training(config["sft"], "sft", mesh)
+    settings = from_config.training(config, "sft", mesh)
     after = []
     if config["policy"]["pretrained"]:
         mark_source(workdir, pretrained.find(config["policy"]["pretrained"]), "pretrained")
@@ -190,7 +190,7 @@ def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
     if not fields["rank"]:
         return policy
     adapter = Lora(**fields | {"targets": tuple(fields["targets"])})
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 4)
+    key = from_config.key(config, "adapter")
     model, params = lora.attach(policy.model, policy.params, adapter, key)
     return StoredModel(model, params, policy.tokenizer)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -37,10 +36,10 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """The study from student to report; returns the summary."""
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
-    rewards = from_config.training(config["reward"], "reward", mesh)
+    rewards = from_config.training(config, "reward", mesh)
     evaluate.check(config, task)
     from_config.predictions(config["predictions"])
-    problems = task.problems(config["drafts"]["split"], config["drafts"]["questions"] or None)
+    problems = from_config.problems(config, "drafts", task)
     publish.fix_predictions(workdir)  # so that no run can choose its thresholds afterwards
 
     # 1. The student, and how well it solves test questions.
@@ -93,8 +92,8 @@ def verify_prefixes(
 
     `verify_many` takes fewer prefixes and more completions, for label quality against K (G7).
     """
-    settings = from_config.sampling(config[section], section)
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 3)
+    settings = from_config.sampling(config, section)
+    key = from_config.key(config, "verify")
 
     def parts():
         prefixes = prefixes_of(drafts, {problem.id: problem for problem in problems})

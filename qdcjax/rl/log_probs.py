@@ -36,7 +36,7 @@ def completion_log_probs(
         policy.model,
         policy.params,
         whole,
-        "score by the start",
+        "score solutions",
         settings=(temperature or 1.0,),
         **options,
     )

@@ -38,7 +38,7 @@ class RandomWalks:
 
     def __post_init__(self):
         if not 3 <= self.nodes <= len(string.ascii_lowercase):
-            raise ValueError(f"task.nodes={self.nodes} must be between 3 and 26")
+            raise ValueError(f"nodes={self.nodes} must be between 3 and 26")
 
     @functools.cached_property
     def graph(self) -> dict[str, list[str]]:

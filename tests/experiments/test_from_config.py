@@ -66,6 +66,7 @@ def test_what_rollouts_decide_is_no_field_of_online_training(name):
 
 def test_settings_hold_what_the_section_says_and_what_is_changed():
     section = {"splits": ["test"], "questions": 3, "samples": 4, "stop_strings": ["\n"]}
-    settings = from_config.sampling(section, "evaluation", samples=1, temperature=0.0)
+    config = {"evaluation": section}
+    settings = from_config.sampling(config, "evaluation", samples=1, temperature=0.0)
     assert (settings.samples, settings.temperature) == (1, 0.0)
     assert settings.stop_strings == ("\n",), "lists are tuples"

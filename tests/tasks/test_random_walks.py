@@ -78,5 +78,5 @@ def test_other_graphs_have_a_way_from_every_node():
     for seed in range(20):
         task = RandomWalks(nodes=12, seed=seed)
         assert task.distances.keys() == task.graph.keys()
-    with pytest.raises(ValueError, match=r"task.nodes=30 must be between 3 and 26"):
+    with pytest.raises(ValueError, match=r"nodes=30 must be between 3 and 26"):
         RandomWalks(nodes=30)

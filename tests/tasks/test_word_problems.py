@@ -222,19 +222,19 @@ def test_larger_numbers_and_deepest_problems():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"templates": ("nowhere",)}, "Dials.templates: no template is called 'nowhere'"),
-        ({"held_out_templates": ("nowhere",)}, "Dials.held_out_templates: no template"),
+        ({"templates": ("nowhere",)}, "templates: no template is called 'nowhere'"),
+        ({"held_out_templates": ("nowhere",)}, "held_out_templates: no template"),
         ({"templates": ("coupon",), "held_out_templates": ("coupon",)}, "'coupon' is also in"),
-        ({"operators": "+^"}, "Dials.operators: '+^' should be some of"),
-        ({"operators": ""}, "Dials.operators"),
+        ({"operators": "+^"}, "operators: '+^' should be some of"),
+        ({"operators": ""}, "operators"),
         ({"min_depth": 0}, "should be in order and in 1..8"),
         ({"min_depth": 5, "max_depth": 4}, "should be in order and in 1..8"),
         ({"max_depth": 9}, "should be in order and in 1..8"),
-        ({"distractors": 3}, "Dials.distractors: 3 should be in 0..2"),
-        ({"largest": 5}, "Dials.largest: 5 should be at least 10"),
-        ({"largest": 20, "distractors": 1}, "Dials.largest: 20 should be at least 40"),
-        ({"templates": ("ages",), "min_depth": 6, "max_depth": 8}, "no template has depth 6..8"),
-        ({"operators": "/", "min_depth": 3}, "no template has depth"),
+        ({"distractors": 3}, "distractors: 3 should be in 0..2"),
+        ({"largest": 5}, "largest: 5 should be at least 10"),
+        ({"largest": 20, "distractors": 1}, "largest: 20 should be at least 40"),
+        ({"templates": ("ages",), "min_depth": 6, "max_depth": 8}, "none has depth 6..8"),
+        ({"operators": "/", "min_depth": 3}, "none has depth"),
     ],
 )
 def test_bad_dials_are_refused_in_one_line(change, message):

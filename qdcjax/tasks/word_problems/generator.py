@@ -57,29 +57,27 @@ class Dials:
             object.__setattr__(self, field, tuple(getattr(self, field)))
             for name in getattr(self, field):
                 if name not in TEMPLATES:
-                    raise ValueError(f"Dials.{field}: no template is called {name!r}")
+                    raise ValueError(f"{field}: no template is called {name!r}")
         if both := sorted(set(self.templates) & set(self.held_out_templates)):
-            raise ValueError(f"Dials.templates: {both[0]!r} is also in held_out_templates")
+            raise ValueError(f"templates: {both[0]!r} is also in held_out_templates")
         if not self.operators or set(self.operators) - set("+-*/"):
-            raise ValueError(f"Dials.operators: {self.operators!r} should be some of '+-*/'")
+            raise ValueError(f"operators: {self.operators!r} should be some of '+-*/'")
         if not 1 <= self.min_depth <= self.max_depth <= MOST_MOVES:
             raise ValueError(
-                f"Dials.min_depth, max_depth: {self.min_depth}, {self.max_depth} should be "
+                f"min_depth, max_depth: {self.min_depth}, {self.max_depth} should be "
                 f"in order and in 1..{MOST_MOVES}"
             )
         if not 0 <= self.distractors <= MOST_DISTRACTORS:
-            raise ValueError(
-                f"Dials.distractors: {self.distractors} should be in 0..{MOST_DISTRACTORS}"
-            )
+            raise ValueError(f"distractors: {self.distractors} should be in 0..{MOST_DISTRACTORS}")
         least = LEAST_LARGEST_WITH_DISTRACTORS if self.distractors else LEAST_LARGEST
         if self.largest < least:
             raise ValueError(
-                f"Dials.largest: {self.largest} should be at least {least} "
+                f"largest: {self.largest} should be at least {least} "
                 f"with {self.distractors} distractors"
             )
         if not self.sources("train"):
             raise ValueError(
-                f"Dials: no template has depth {self.min_depth}..{self.max_depth} with the "
+                f"templates: none has depth {self.min_depth}..{self.max_depth} with the "
                 f"operators {self.operators!r} alone"
             )
 
