@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from qdcjax.experiments import publish
-from qdcjax.experiments.evaluate import powers_of_two
-from qdcjax.experiments.policy_figures import Figures, before_and_after
+from qdcjax.experiments import policy_figures, publish
+from qdcjax.experiments.policy_figures import Figures
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
 from qdcjax.reporting import figures
@@ -26,48 +25,15 @@ def report(
         description=f"A policy learns {task} from those of its own solutions whose answers are "
         f"right, round after round, each from {begins}.",
         run=publish.run_facts(workdir),
-        headline=before_and_after(workdir, found, results),
+        headline=policy_figures.before_and_after(workdir, found, results),
         verdicts=verdicts,
         sections=[
-            accuracy_section(workdir, found),
+            policy_figures.accuracy_section(workdir, found),
             learned_section(workdir, found),
             distance_section(workdir, found),
             publish.training_section(workdir, {"round": {"loss": "loss"}}),
         ],
     )
-
-
-def accuracy_section(workdir: Workdir, found: Figures) -> Section:
-    """Accuracy against rollouts, a panel a split; a table with gradient steps."""
-    settings = workdir.config["evaluation"]
-    largest = settings["samples"]
-    names = {"greedy_accuracy": "greedy", f"maj_at_{largest}": f"maj@{largest}"}
-    names |= {f"pass_at_{k}": f"pass@{k}" for k in powers_of_two(largest)[1:]}
-    x = [int(of.get("rollouts", 0)) for of in found.values()]
-    panels = {
-        f"right, {split.replace('_', ' ')}": {
-            label: figures.series_of_intervals(x, [of[f"{name}_{split}"] for of in found.values()])
-            for name, label in names.items()
-        }
-        for split in settings["splits"]
-    }
-    figure = figures.lines(panels, "rollouts so far", percent=True)
-    path = figures.save(figure, workdir.path / "figures" / "accuracy.png")
-    columns = ["policy", "rollouts", "gradient steps"]
-    columns += [f"greedy, {split.replace('_', ' ')}" for split in settings["splits"]]
-    rows = [
-        [
-            name,
-            f"{of.get('rollouts', 0):,}",
-            f"{of.get('gradient_steps', 0):,}",
-            *(of[f"greedy_accuracy_{split}"] for split in settings["splits"]),
-        ]
-        for name, of in found.items()
-    ]
-    units = ["", "", "", *("%" for _ in settings["splits"])]
-    text = "Rollouts and gradient steps count apart: each round spends both."
-    table = Table(columns, rows, "Sample complexity.", units)
-    return Section("Accuracy", text, [Plate(path, "Accuracy against rollouts.")], [table])
 
 
 def learned_section(workdir: Workdir, found: Figures) -> Section:

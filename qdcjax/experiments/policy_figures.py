@@ -9,7 +9,8 @@ import numpy as np
 from qdcjax.experiments import evaluate, from_config
 from qdcjax.experiments.solutions import as_solutions
 from qdcjax.measures.intervals import Interval, bootstrap
-from qdcjax.reporting.page import HeadlineRow
+from qdcjax.reporting import figures
+from qdcjax.reporting.page import HeadlineRow, Plate, Section, Table
 from qdcjax.rl.log_probs import completion_log_probs
 from qdcjax.tasks.arithmetic import solution_key
 from qdcjax.training.store import StoredModel
@@ -169,3 +170,41 @@ def before_and_after(
                 HeadlineRow(f"{where}, gain", gain, "points", "paired by question"),
             ]
     return rows
+
+
+def accuracy_section(workdir: Workdir, found: Figures) -> Section:
+    """Accuracy of each policy against the rollouts that it cost, and a table with gradient steps.
+
+    Args:
+      workdir: of the run.
+      found: policies in order; all but the first have `rollouts` and `gradient_steps`.
+    """
+    settings = workdir.config["evaluation"]
+    largest = settings["samples"]
+    names = {"greedy_accuracy": "greedy", f"maj_at_{largest}": f"maj@{largest}"}
+    names |= {f"pass_at_{k}": f"pass@{k}" for k in evaluate.powers_of_two(largest)[1:]}
+    x = [int(of.get("rollouts", 0)) for of in found.values()]
+    panels = {
+        f"right, {split.replace('_', ' ')}": {
+            label: figures.series_of_intervals(x, [of[f"{name}_{split}"] for of in found.values()])
+            for name, label in names.items()
+        }
+        for split in settings["splits"]
+    }
+    figure = figures.lines(panels, "rollouts so far", percent=True)
+    path = figures.save(figure, workdir.path / "figures" / "accuracy.png")
+    columns = ["policy", "rollouts", "gradient steps"]
+    columns += [f"greedy, {split.replace('_', ' ')}" for split in settings["splits"]]
+    rows = [
+        [
+            name,
+            f"{of.get('rollouts', 0):,}",
+            f"{of.get('gradient_steps', 0):,}",
+            *(of[f"greedy_accuracy_{split}"] for split in settings["splits"]),
+        ]
+        for name, of in found.items()
+    ]
+    units = ["", "", "", *("%" for _ in settings["splits"])]
+    text = "Rollouts and gradient steps count apart: learning spends both."
+    table = Table(columns, rows, "Sample complexity.", units)
+    return Section("Accuracy", text, [Plate(path, "Accuracy against rollouts.")], [table])

@@ -57,9 +57,11 @@ def study(
     start, _, stage = sft.starting_point(config, workdir, mesh)
     found = {START: policy_figures.measure(config, workdir, start, stage, START, start)}
     policies = learn(config, workdir, task, problems, start, stage)
+    iterations = from_config.algorithm(config, "policy_gradient").iterations
+    turns = on_the_way(config) | {LEARNED: iterations}
     for name, policy in policies.items():
         found[name] = policy_figures.measure(config, workdir, policy, LEARNED, name, start)
-    found[LEARNED] |= spent(config)
+        found[name] |= spent(config, turns[name])
 
     results = policy_figures.named(found)
     results |= policy_figures.gains(config, workdir, START, LEARNED)
@@ -73,12 +75,21 @@ def study(
     )
 
 
-def spent(config: Mapping[str, Any]) -> dict[str, int]:
-    """What the whole run costs: `rollouts` and `gradient_steps` of the policy."""
+def on_the_way(config: Mapping[str, Any]) -> dict[str, int]:
+    """Policies that are evaluated while they learn: name → after how many iterations."""
+    iterations = from_config.algorithm(config, "policy_gradient").iterations
+    shares = [max(1, round(share * iterations)) for share in config.get("evaluate_at", ())]
+    return {f"at_{number}": number for number in shares if number < iterations}
+
+
+def spent(config: Mapping[str, Any], iterations: int) -> dict[str, int]:
+    """What iterations cost: `rollouts`, and `gradient_steps` of the policy."""
     learning = from_config.algorithm(config, "policy_gradient")
     training = from_config.online_training(config, "learn", from_config.mesh(config["mesh"]))
-    rollouts = learning.iterations * learning.questions * config["rollouts"]["samples"]
-    return {"rollouts": rollouts, "gradient_steps": training.steps}
+    waits = learning.iterations - training.steps // training.log_every  # while the critic warms up
+    rollouts = iterations * learning.questions * config["rollouts"]["samples"]
+    steps = max(0, iterations - waits) * training.log_every
+    return {"rollouts": rollouts, "gradient_steps": steps}
 
 
 def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
@@ -147,10 +158,7 @@ def learn(
 
     The rollouts lie beside it.
     """
-    settings = from_config.algorithm(config, "policy_gradient")
-    iterations = settings.iterations
-    shares = [max(1, round(share * iterations)) for share in config["evaluate_at"]]
-    on_the_way = {f"at_{number}": number for number in shares if number < iterations}
+    settings, kept = from_config.algorithm(config, "policy_gradient"), on_the_way(config)
     made_from = [after]
     if settings.from_reward_model:
         mark_source(workdir, find_reranker(config), "reward_model")
@@ -158,9 +166,9 @@ def learn(
 
     def make(folder: Path) -> None:
         with OnlineLearning(config, workdir, task, problems, start, folder).opened() as learning:
-            for number in range(1, iterations + 1):
+            for number in range(1, settings.iterations + 1):
                 learning.iterate(number - 1)
-                for name in (name for name, at in on_the_way.items() if at == number):
+                for name in (name for name, at in kept.items() if at == number):
                     learning.keep(name)
             policy = learning.policy_now()
         save_model(folder, policy)
@@ -168,5 +176,5 @@ def learn(
     fields = [*FIELDS, "critic"] if "critic" in config else FIELDS
     mesh = from_config.mesh(config["mesh"])
     folder = workdir.stage(LEARNED, fields, made_from, make)
-    found = {name: load_model(folder / name, mesh) for name in on_the_way}
+    found = {name: load_model(folder / name, mesh) for name in kept}
     return found | {LEARNED: load_model(folder, mesh)}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from qdcjax.experiments import publish
-from qdcjax.experiments.policy_figures import Figures, before_and_after
+from qdcjax.experiments.policy_figures import Figures, accuracy_section, before_and_after
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
 from qdcjax.reporting import figures
@@ -13,7 +13,8 @@ from qdcjax.reporting.page import Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
 LEARNED = "learned"  # the stage
-LEARN, ROLLOUTS = f"{LEARNED}/learn", f"{LEARNED}/rollouts"  # in the log: steps, iterations
+# In the log: steps of the policy and of the critic, iterations.
+LEARN, CRITIC, ROLLOUTS = (f"{LEARNED}/{of}" for of in ("learn", "critic", "rollouts"))
 
 # Metric of an iteration's rollouts → axis label.
 WATCHED = {
@@ -27,7 +28,16 @@ WATCHED = {
     "explained_variance": "the critic's explained variance",
 }
 LOWEST = {"explained_variance": -1.0}  # where returns hardly vary it has no bound
-UPDATES = {"clip_fraction": "clipped tokens", "update_kl": "KL of the update", "loss": "loss"}
+# Stage and metric of its steps → axis label.
+UPDATES = {
+    (LEARN, "clip_fraction"): "clipped tokens",
+    (LEARN, "update_kl"): "KL of the update",
+    (LEARN, "loss"): "loss",
+    (LEARN, "gradient_norm"): "gradient norm",
+    (CRITIC, "loss"): "the critic's loss",
+    (CRITIC, "gradient_norm"): "the critic's gradient norm",
+    (LEARN, "value_loss"): "the critic's loss, on the policy's trunk",
+}
 SECONDS = ("generation", "grading", "waiting", "scoring", "learning")
 
 
@@ -39,7 +49,11 @@ def report(
 ) -> Report:
     """The whole page."""
     config = workdir.config
-    sections = [watched_section(workdir), updates_section(workdir)]
+    sections = [
+        accuracy_section(workdir, found),
+        watched_section(workdir),
+        updates_section(workdir),
+    ]
     if config["study"] == "policy_gradient":  # on the chip no one looks in between
         sections.append(times_section(workdir))
     algorithm, task = config["policy_gradient"]["algorithm"].upper(), config["task"]["name"]
@@ -78,10 +92,15 @@ def watched_section(workdir: Workdir) -> Section:
 
 def updates_section(workdir: Workdir) -> Section:
     """Means over the steps of each iteration."""
-    records = read_metrics(workdir.path / METRICS_FILE, LEARN)
+    logs = {stage: read_metrics(workdir.path / METRICS_FILE, stage) for stage in (LEARN, CRITIC)}
     panels = {
-        label: {"policy": figures.Series([r["step"] for r in records], [r[name] for r in records])}
-        for name, label in UPDATES.items()
+        label: {
+            "updates": figures.Series(
+                [r["step"] for r in logs[stage]], [r[name] for r in logs[stage]]
+            )
+        }
+        for (stage, name), label in UPDATES.items()
+        if logs[stage] and name in logs[stage][0]
     }
     path = figures.save(
         figures.lines(panels, "optimiser steps"), workdir.path / "figures" / "updates.png"
