@@ -22,6 +22,7 @@ from typing import Any
 
 import datasets
 
+from qdcjax.files import link, quiet, read_json, write_json, write_part
 from qdcjax.reporting.metrics import copy_records
 from qdcjax.training.processes import is_writer, wait_for_all
 
@@ -179,7 +180,7 @@ class Workdir:
                 f"use --redo={name}"
             )
         try:
-            with _quiet():
+            with quiet():
                 return datasets.concatenate_datasets(
                     [datasets.load_from_disk(str(piece)) for piece in pieces]
                 )
@@ -309,7 +310,7 @@ class Workdir:
             if all(found[part] == record[part] for part in record):
                 for unmarked in (folder, partial, self.path / "checkpoints" / name):
                     shutil.rmtree(unmarked, ignore_errors=True)
-                shutil.copytree(made, partial, copy_function=_link)
+                shutil.copytree(made, partial, copy_function=link)
                 write_json(partial / RECORD, found | {"seconds": 0.0})
                 copy_records(sibling, self.path, name)
                 os.replace(partial, folder)
@@ -328,45 +329,12 @@ class Workdir:
                 write_json(partial / RECORD, record)
 
 
-def write_part(done: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Writes columns as an Arrow data set so that a kill leaves all of it or nothing."""
-    if is_writer():
-        half = done.with_suffix(".half")
-        shutil.rmtree(half, ignore_errors=True)
-        with _quiet():
-            datasets.Dataset.from_dict(dict(columns)).save_to_disk(half)
-        os.replace(half, done)
-
-
-def _link(made: str, new: str) -> None:
-    """One file under two names; a copy where the file system has no such thing."""
-    try:
-        os.link(made, new)
-    except OSError:
-        shutil.copy2(made, new)
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file; one that is cut short is named in one line."""
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): delete it and run again") from error
-
-
 def _read_record(folder: Path) -> dict[str, Any]:
     """The record of a stage; without it, the stage would be made anew."""
     record = read_json(folder / RECORD)
     if not isinstance(record, dict) or not {"fields", "after", "seconds"} <= record.keys():
         raise ValueError(f"{folder / RECORD} is no stage's record: delete it and run again")
     return record
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that a kill leaves either the old file or the new one."""
-    half = path.with_name(path.name + ".half")
-    half.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(half, path)
 
 
 def _and_after(names: Collection[str], records: Mapping[str, dict]) -> set[str]:
@@ -398,13 +366,3 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the data set library's own progress bars."""
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()

@@ -9,7 +9,7 @@ import runs
 import qdcjax
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.experiments import from_config
-from qdcjax.workdir import read_json
+from qdcjax.files import read_json
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from qdcjax.files import read_json
 from qdcjax.training.processes import is_writer, wait_for_all
-from qdcjax.workdir import RECORD, Workdir, read_json
+from qdcjax.workdir import RECORD, Workdir
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from qdcjax.decoding import shared_shapes
 from qdcjax.experiments import from_config
 from qdcjax.experiments.policies import load_reranker
 from qdcjax.experiments.policy_gradient_report import LEARNED, ROLLOUTS
+from qdcjax.files import write_part
 from qdcjax.reasoning.reward_models import reward_model
 from qdcjax.reasoning.rollouts import sample_solutions
 from qdcjax.reporting.metrics import METRICS_FILE, MetricLog, read_metrics
@@ -39,7 +40,7 @@ from qdcjax.training.loop import StopFlag, Training
 from qdcjax.training.processes import is_writer, wait_for_all
 from qdcjax.training.sharding import mesh_of, param_shardings, parts_of
 from qdcjax.training.store import SHAPE_FILE, StoredModel, save_model
-from qdcjax.workdir import Workdir, write_part
+from qdcjax.workdir import Workdir
 
 CRITIC = 2**31  # folded into the key for the critic's head; iterations have smaller numbers
 SCORED = 128  # completions that reference and critic read at a time

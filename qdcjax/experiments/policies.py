@@ -9,13 +9,14 @@ from typing import Any
 from jax.sharding import Mesh
 
 from qdcjax.data.tokenizers import load_tokenizer
+from qdcjax.files import read_json
 from qdcjax.models import pretrained
 from qdcjax.models.config import ARITHMETIC, TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.processes import is_writer
 from qdcjax.training.sharding import param_shardings
 from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model
-from qdcjax.workdir import RECORD, StageChangedError, Workdir, read_json
+from qdcjax.workdir import RECORD, StageChangedError, Workdir
 
 # Stage that stands for a model made elsewhere → the fields that say which one.
 SOURCES = {

@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 
+from qdcjax.files import read_json, write_json
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
 from qdcjax.reporting import figures
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.reporting.page import Plate, Report, RunFacts, Section, write_report
 from qdcjax.training.processes import is_writer
-from qdcjax.workdir import Workdir, read_json, write_json
+from qdcjax.workdir import Workdir
 
 PACKAGES = ("qdcjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "datasets", "numpy")
 
