@@ -1,8 +1,8 @@
 """Expert iteration, PPO, RLOO, GRPO and return-conditioned RL, compared (arXiv 2403.04642).
 
-For each seed a language model is pretrained and fine-tuned, lightly and long; each algorithm begins
-at each of these starting points, with as many rollouts of the same questions. Every one of these
-runs is a member: a whole run of its own study, in its own folder.
+For each seed a language model is pretrained and fine-tuned, lightly and long; algorithms begin at
+these starting points as the plan says, with as many rollouts, of questions from one sequence. Every
+one of these runs is a member: a whole run of its own study, in its own folder.
 """
 
 import copy
