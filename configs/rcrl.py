@@ -5,8 +5,8 @@
 Expect, with seed 0, greedy accuracy to rise from 46 % to 53 % on test questions (RESULTS.md).
 
 With the policy and reward model of another run: --config.checkpoint=runs/sorm-default
---config.reward_model=orm-0 --config.rollouts.split=validation, for that reward model learned from the
-first questions of the split `rewards`.
+--config.reward_model=orm-0 --config.rollouts.split=validation, for that reward model learned from
+the first questions of the split `rewards`.
 """
 
 from ml_collections import ConfigDict, config_dict
