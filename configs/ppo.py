@@ -7,7 +7,8 @@ Expect, with seed 0, greedy accuracy to rise from 46 % to 81 % on test questions
 What the fields of `policy_gradient` mean stands in qdcjax/rl/policy_gradient.py; `meshes` puts a
 model on some of the devices. With rewards of a model: --config.policy_gradient.reward=orm_dense
 --config.checkpoint=runs/sorm-default --config.reward_model=orm-0
---config.rollouts.split=validation, for that model learned from the first questions of the split `rewards`.
+--config.rollouts.split=validation, for that model learned from the first questions of the split
+`rewards`.
 """
 
 from ml_collections import ConfigDict, config_dict
