@@ -1,13 +1,21 @@
-"""Expert iteration that is killed within a round and between two ends as a run that was not."""
+"""The rounds of expert iteration: where each begins, what it learns from, and kills among them."""
 
 import signal
 
+import datasets
 import jax
 import numpy as np
 import pytest
 import runs
 
+from configs import expert_iteration as config_of
+from qdcjax.experiments import expert_iteration, from_config
+from qdcjax.experiments.expert_iteration import growth, learned_from
+from qdcjax.measures.intervals import Interval
+from qdcjax.rl.selection import ExpertIteration
+from qdcjax.tasks.problem import Problem
 from qdcjax.training.store import load_model
+from qdcjax.workdir import Workdir
 
 STUDY = "configs/expert_iteration.py:smoke"
 
@@ -36,3 +44,68 @@ def test_killed_within_and_between_rounds_it_ends_as_the_unbroken_one(tmp_path):
     tables = [name for name in theirs if name.startswith("rollouts") and name.endswith(".arrow")]
     assert len(tables) >= 2
     assert {name: ours.get(name) for name in tables} == {name: theirs[name] for name in tables}
+
+
+NAMES = ("problem_id", "text", "correct")
+PROBLEMS = [Problem(name, "?", "5") for name in "abc"]
+
+
+def rollouts(*rows: tuple[str, str, bool]) -> datasets.Dataset:
+    columns = zip(*rows, strict=True)
+    return datasets.Dataset.from_dict(dict(zip(NAMES, columns, strict=True)))
+
+
+FIRST = rollouts(("a", "<<2+3=5>>", True), ("a", "<<2+3=5>>", True), ("b", "<<9-3=6>>", False))
+SECOND = rollouts(
+    ("a", "<<3+2=5>>", True), ("a", "<<4+1=5>>", True), ("b", "<<1*5=5>>", True),
+    ("b", "<<2+3=5>>", True), ("c", "<<2+2=4>>", False),
+)  # fmt: skip
+
+
+def test_what_the_rounds_have_to_learn_from():
+    """a has 1 + 2 different right solutions, b has 0 + 2, c none; at most two are kept."""
+    settings = ExpertIteration(rounds=2, most_per_question=2)
+    first = learned_from(PROBLEMS, [FIRST], settings)
+    assert (first["rollouts"], first["kept"]) == (3, 1)
+    assert first["rollout_accuracy"].value == pytest.approx(2 / 3)
+    assert first["covered"].value == pytest.approx(1 / 3)
+    both = learned_from(PROBLEMS, [FIRST, SECOND], settings)
+    assert (both["rollouts"], both["kept"]) == (8, 4)
+    assert both["rollout_accuracy"].value == pytest.approx(4 / 5), "of the last round alone"
+    assert both["covered"].value == pytest.approx(2 / 3)
+    assert both["distinct_right"].value == pytest.approx(5 / 3)
+    assert growth(PROBLEMS, [FIRST, SECOND]).value == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("init_from", "begins"), [("start", ["source"] * 3), ("last", ["source", "round-1", "round-2"])]
+)
+def test_each_round_begins_where_the_config_says(tmp_path, monkeypatch, init_from, begins):
+    config = config_of.get_config("smoke")
+    config.expert_iteration.update(rounds=3, init_from=init_from)
+    begun, sampled_by = [], []
+
+    def sample(config, workdir, policy, *rest):
+        sampled_by.append(policy)
+        return FIRST
+
+    def learn(config, workdir, source, problems, rollouts, name, last):
+        assert len(rollouts) == len(begun) + 1, "of all rounds so far"
+        begun.append(source.name)
+        return f"policy of {name}"
+
+    start = "start", tmp_path / "source", "student"
+    gains = {"gain_greedy_accuracy_test": Interval(0.0, 0.0, 0.0)}
+    for module, name, does in (
+        (expert_iteration.sft, "starting_point", lambda *_: start),
+        (expert_iteration.policy_figures, "measure", lambda *_: {}),
+        (expert_iteration.policy_figures, "gains", lambda *_: gains),
+        (expert_iteration.publish, "publish", lambda *_: {}),
+        (expert_iteration, "sample_rollouts", sample),
+        (expert_iteration, "learn", learn),
+        (from_config, "problems", lambda *_: PROBLEMS),
+    ):
+        monkeypatch.setattr(module, name, does)
+    expert_iteration.run(config.to_dict(), Workdir(tmp_path / "run", config.to_dict()))
+    assert begun == begins
+    assert sampled_by == ["start", "policy of round-1", "policy of round-2"]

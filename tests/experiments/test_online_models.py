@@ -230,7 +230,9 @@ EDGES = {
 def test_stopped_at_any_edge_both_trainings_end_with_the_bits_of_an_unbroken_one(
     learning, tmp_path
 ):
+    """Its weight of the divergence adapts, which is found again from the stored rollouts."""
     small = {section: {"batch_size": 4} for section in ("learn", "critic")}
+    small["policy_gradient"] = {"kl_target": 1e-3, "kl_horizon": 16}
     whole = learn(learning(**small))
     for steps in EDGES.values():
         asked = itertools.count(1)
@@ -243,4 +245,6 @@ def test_stopped_at_any_edge_both_trainings_end_with_the_bits_of_an_unbroken_one
         assert int(ours.step) == 24
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert found.tables == whole.tables
-    assert [r["step"] for r in found.records] == [1, 2, 3]
+    for name in ("step", "kl_coefficient"):
+        assert [r[name] for r in found.records] == [r[name] for r in whole.records]
+    assert len({r["kl_coefficient"] for r in found.records}) == 3
