@@ -70,3 +70,21 @@ def test_settings_hold_what_the_section_says_and_what_is_changed():
     settings = from_config.sampling(config, "evaluation", samples=1, temperature=0.0)
     assert (settings.samples, settings.temperature) == (1, 0.0)
     assert settings.stop_strings == ("\n",), "lists are tuples"
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "words"),
+    [
+        ("finetune", "batch_size", 3, r"finetune\.batch_size=3 must be a multiple"),
+        ("finetune", "steps", 0, r"finetune\.steps=0 must be at least 1"),
+        ("rollouts", "samples", 0, r"rollouts\.samples=0 must be at least 1"),
+        ("expert_iteration", "rounds", 0, r"expert_iteration\.rounds=0 must be at least 1"),
+        ("task", "distractors", 9, r"task\.distractors: 9 should be in"),
+    ],
+)
+def test_an_error_names_its_section(section, field, value, words):
+    config = expert_iteration.get_config("smoke").to_dict()
+    config[section][field] = value
+    config["finetune"]["microbatches"] = 2
+    with pytest.raises(ValueError, match=f"^{words}"):
+        from_config.check(config)

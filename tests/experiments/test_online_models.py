@@ -224,6 +224,7 @@ EDGES = {
     "between policy and critic": 4,
     "within the critic": 6,
     "between iterations": 2,
+    "within the next iteration": 5,
 }
 
 
