@@ -49,7 +49,16 @@ def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
     """The training questions; raises ValueError for what the chip cannot do."""
     if config["rollouts"].get("calculator"):
         raise ValueError("rollouts.calculator=True: it works on the host, not on the chip")
+    if "critic" in config and _but_rate(config["critic"]) != _but_rate(config["learn"]):
+        raise ValueError(
+            "critic: on the chip all but its optimizer.learning_rate must be as in learn"
+        )
     return policy_gradient.check(config, task)
+
+
+def _but_rate(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a section of learning without the learning rate."""
+    return {**section, "optimizer": {**section["optimizer"], "learning_rate": None}}
 
 
 def learn(

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from configs import on_chip as config_of
-from qdcjax.experiments import on_chip
+from qdcjax.experiments import from_config, on_chip
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+from qdcjax.tasks.problem import Problem
 from qdcjax.training.loop import NonFiniteUpdateError
+from qdcjax.training.store import StoredModel
 from qdcjax.workdir import Workdir
 
 
@@ -26,3 +28,36 @@ def test_members_that_diverge_are_named_and_the_others_kept(tmp_path, policy, mo
     made = [(workdir.path / "stages" / "learned").exists() for workdir in workdirs]
     assert made == [True, False, True]
     assert len(read_metrics(tmp_path / "c" / METRICS_FILE, "learned/learn")) == 3
+
+
+def ppo():
+    """The preset with two iterations of a step, of four samples each of two questions."""
+    config = config_of.get_config("ppo")
+    config.policy_gradient.update(iterations=2, questions=2, epochs=1)
+    config.rollouts.update(questions=4, samples=4, max_new_tokens=8)
+    config.learn.batch_size = config.critic.batch_size = 8
+    return config
+
+
+def test_ppo_s_members_may_differ_in_the_critic_s_rate(policy):
+    problems = [
+        Problem(f"p/{n}", question, "5", "#### 5") for n, question in enumerate(policy.questions)
+    ]
+    slow, fast = ppo(), ppo()
+    slow.critic.optimizer.learning_rate, fast.critic.optimizer.learning_rate = 1e-9, 1e-1
+    configs = [of.to_dict() for of in (slow, fast)]
+    for config in configs:
+        from_config.check(config)
+    start = StoredModel(policy.model, policy.params, policy.tokenizer)
+    history = on_chip.trained(configs, problems, start)[1]
+    found = np.asarray(history["explained_variance"])
+    assert found.shape == (2, 2) and found[0, 0] == found[1, 0]
+    assert found[0, 1] != found[1, 1], "after the first iteration the critics differ"
+
+
+def test_a_critic_that_steps_otherwise_than_the_policy_is_refused():
+    config = ppo()
+    config.critic.optimizer.warmup = 0.5
+    task = from_config.task(config.task.to_dict(), 0)
+    with pytest.raises(ValueError, match=r"^critic: on the chip all but its optimizer\.learning_r"):
+        on_chip.check(config.to_dict(), task)
