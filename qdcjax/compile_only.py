@@ -19,8 +19,8 @@ from jax.sharding import Mesh
 from qdcjax.decoding import engine
 from qdcjax.decoding.engine import CHUNK, SamplingSettings
 from qdcjax.experiments import from_config
+from qdcjax.experiments.fine_tuning import own_shape
 from qdcjax.experiments.policies import file_shape
-from qdcjax.experiments.sft import own_shape
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, param_shapes

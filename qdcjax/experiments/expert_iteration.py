@@ -14,12 +14,12 @@ import jax
 import numpy as np
 
 from qdcjax.experiments import (
-    evaluate,
     expert_iteration_report,
+    fine_tuning,
     from_config,
+    policy_evaluation,
     policy_figures,
     publish,
-    sft,
 )
 from qdcjax.experiments.policies import load_policy
 from qdcjax.experiments.solutions import solution_examples, solution_table
@@ -37,12 +37,12 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """The rounds, from the starting point to the last policy; returns the summary."""
     task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
     settings = from_config.algorithm(config, "expert_iteration")
-    evaluate.check(config, task)
+    policy_evaluation.check(config, task)
     predictions = from_config.predictions(config["predictions"])
     problems = from_config.problems(config, "rollouts", task)
     publish.fix_predictions(workdir)
 
-    start, source, stage = sft.starting_point(config, workdir, mesh)
+    start, source, stage = fine_tuning.starting_point(config, workdir, mesh)
     figures = {START: policy_figures.measure(config, workdir, start, stage, START, start)}
 
     policy, rollouts = start, []
@@ -111,7 +111,7 @@ def learn(
                 "learn from: begin with a policy that is right now and then"
             )
         start = load_policy(config, source, mesh)
-        sft.fine_tune(
+        fine_tuning.fine_tune(
             config,
             start,
             solution_examples(start, problems, kept),

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from qdcjax.decoding.generate import Decoding
-from qdcjax.experiments import from_config, policy_gradient, sft
+from qdcjax.experiments import fine_tuning, from_config, policy_gradient
 from qdcjax.experiments.policy_gradient_report import LEARN, LEARNED, ROLLOUTS
 from qdcjax.reporting.metrics import MetricLog
 from qdcjax.reporting.progress import progress
@@ -82,7 +82,7 @@ def learn_together(workdirs: Sequence[Workdir]) -> None:
     task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
     problems = check(config, task)
     for workdir in workdirs:  # the first one trains the student, the others take it over
-        start, _, stage = sft.starting_point(workdir.config, workdir, mesh)
+        start, _, stage = fine_tuning.starting_point(workdir.config, workdir, mesh)
     learn_members(workdirs, problems, start, stage)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from qdcjax.experiments import evaluate, from_config
+from qdcjax.experiments import from_config, policy_evaluation
 from qdcjax.experiments.solutions import as_solutions
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.reporting import figures
@@ -32,7 +32,9 @@ def measure(
 
     Without a start, as for one that is asked with a marker, only how diverse its samples are.
     """
-    found = evaluate.evaluate_policy(config, workdir, policy, [after], name=name, marker=marker)
+    found = policy_evaluation.evaluate_policy(
+        config, workdir, policy, [after], name=name, marker=marker
+    )
     if start is None:
         return found | diversity(config, workdir, name)
     return found | from_start(config, workdir, start, name)
@@ -70,19 +72,19 @@ def by_question(
     """Figure → [N] of a policy on each test question: greedy accuracy, and `at_k_by_question`."""
     task = from_config.task(config["task"], config["seed"])
     problems, tables = (
-        evaluate.test_problems(config, task, split),
+        policy_evaluation.test_problems(config, task, split),
         solutions(workdir, split, policy),
     )
     return {
         "greedy_accuracy": np.asarray(tables["greedy"]["correct"], float),
-        **evaluate.at_k_by_question(problems, tables["samples"]),
+        **policy_evaluation.at_k_by_question(problems, tables["samples"]),
     }
 
 
 def test_questions(config: Mapping[str, Any], split: str) -> list[str]:
     """The ids of a split's test questions."""
     task = from_config.task(config["task"], config["seed"])
-    return [problem.id for problem in evaluate.test_problems(config, task, split)]
+    return [problem.id for problem in policy_evaluation.test_problems(config, task, split)]
 
 
 def from_start(
@@ -101,7 +103,7 @@ def from_start(
     temperature = config["evaluation"]["temperature"]
     found = {}
     for split in config["evaluation"]["splits"]:
-        problems = evaluate.test_problems(config, task, split)
+        problems = policy_evaluation.test_problems(config, task, split)
         sampled = solutions(workdir, split, policy)["samples"]
 
         def make(_, problems=problems, sampled=sampled) -> dict[str, list]:
@@ -137,7 +139,7 @@ def diversity(config: Mapping[str, Any], workdir: Workdir, policy: str) -> dict[
 
 
 def solutions(workdir: Workdir, split: str, policy: str) -> dict[str, datasets.Dataset]:
-    """The tables `greedy` and `samples` of a policy that `evaluate.evaluate_policy` has made."""
+    """The tables `greedy` and `samples` of a policy that `evaluate_policy` has made."""
     return {kind: workdir.read_table(f"{kind}-{split}-{policy}") for kind in ("greedy", "samples")}
 
 
@@ -182,7 +184,7 @@ def accuracy_section(workdir: Workdir, found: Figures) -> Section:
     settings = workdir.config["evaluation"]
     largest = settings["samples"]
     names = {"greedy_accuracy": "greedy", f"maj_at_{largest}": f"maj@{largest}"}
-    names |= {f"pass_at_{k}": f"pass@{k}" for k in evaluate.powers_of_two(largest)[1:]}
+    names |= {f"pass_at_{k}": f"pass@{k}" for k in policy_evaluation.powers_of_two(largest)[1:]}
     x = [int(of.get("rollouts", 0)) for of in found.values()]
     panels = {
         f"right, {split.replace('_', ' ')}": {

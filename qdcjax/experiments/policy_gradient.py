@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from qdcjax.experiments import (
-    evaluate,
+    fine_tuning,
     from_config,
+    policy_evaluation,
     policy_figures,
     policy_gradient_report,
     publish,
-    sft,
 )
 from qdcjax.experiments.online_learning import OnlineLearning
 from qdcjax.experiments.policies import find_reranker, mark_source
@@ -54,7 +54,7 @@ def study(
     predictions = from_config.predictions(config["predictions"])
     publish.fix_predictions(workdir)
 
-    start, _, stage = sft.starting_point(config, workdir, mesh)
+    start, _, stage = fine_tuning.starting_point(config, workdir, mesh)
     found = {START: policy_figures.measure(config, workdir, start, stage, START, start)}
     policies = learn(config, workdir, task, problems, start, stage)
     iterations = from_config.algorithm(config, "policy_gradient").iterations
@@ -94,7 +94,7 @@ def spent(config: Mapping[str, Any], iterations: int) -> dict[str, int]:
 
 def check(config: Mapping[str, Any], task: Task) -> Sequence[Problem]:
     """The training questions; raises ValueError for what would only be told after hours."""
-    evaluate.check(config, task)
+    policy_evaluation.check(config, task)
     settings = from_config.algorithm(config, "policy_gradient")
     problems = from_config.problems(config, "rollouts", task)
     if len(problems) < settings.questions:

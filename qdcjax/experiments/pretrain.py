@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qdcjax.data.examples import completion_examples, prompt_text
-from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft
+from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, policy_figures, publish
 from qdcjax.models.transformer import count_params
 from qdcjax.reporting.page import HeadlineRow, Report
 from qdcjax.tasks.word_problems import demonstrations
@@ -17,11 +17,11 @@ FIELDS = ("seed", "corpus", "misconceptions", "tokenizer", "policy", "sizes", "p
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """Trains each size and asks it the task's questions; returns the summary."""
-    evaluate.check(config, from_config.task(config["task"], config["seed"]))
+    policy_evaluation.check(config, from_config.task(config["task"], config["seed"]))
     found = {}
     for size in config["sizes"]:
         model = pretrain(config, workdir, size)
-        found[size] = evaluate.evaluate_policy(config, workdir, model, [size], name=size)
+        found[size] = policy_evaluation.evaluate_policy(config, workdir, model, [size], name=size)
         found[size]["parameters"] = count_params(model.params)
     split = config["evaluation"]["splits"][0]
     names = (f"greedy_accuracy_{split}", f"pass_at_{config['evaluation']['samples']}_{split}")
@@ -57,7 +57,7 @@ def pretrain(config: Mapping[str, Any], workdir: Workdir, size: str) -> StoredMo
             corpus.problems("train", config["pretrain"]["questions"] or None),
             from_config.misconceptions(config),
         )
-        start = sft.starting_policy({**config, "policy": shape}, documents, mesh)
+        start = fine_tuning.starting_policy({**config, "policy": shape}, documents, mesh)
         examples = completion_examples(
             start.tokenizer,
             [prompt_text(document.question) for document in documents],
@@ -65,7 +65,7 @@ def pretrain(config: Mapping[str, Any], workdir: Workdir, size: str) -> StoredMo
             start.model.config.max_length,
             learn_prompts=True,
         )
-        sft.fine_tune(
+        fine_tuning.fine_tune(
             config,
             start,
             examples,

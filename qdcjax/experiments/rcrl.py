@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 
 from qdcjax.data.batches import Example
-from qdcjax.experiments import evaluate, from_config, policy_figures, publish, sft
+from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, policy_figures, publish
 from qdcjax.experiments.outcome_model import train_orm
 from qdcjax.experiments.policies import find_reranker, load_policy, load_reranker, mark_source
 from qdcjax.experiments.solutions import as_solutions, solution_table
@@ -33,12 +33,12 @@ START, LEARNED, BAD_ONE = "start", "learned", "learned_bad"
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """The starting point, and the policy that learned with labels, asked to be good and bad."""
     task, mesh = from_config.task(config["task"], config["seed"]), from_config.mesh(config["mesh"])
-    evaluate.check(config, task)
+    policy_evaluation.check(config, task)
     predictions = from_config.predictions(config["predictions"])
     problems = from_config.problems(config, "rollouts", task)
     publish.fix_predictions(workdir)
 
-    start, source, stage = sft.starting_point(config, workdir, mesh)
+    start, source, stage = fine_tuning.starting_point(config, workdir, mesh)
     found = {START: policy_figures.measure(config, workdir, start, stage, START)}
     rollouts = solution_table(
         workdir,
@@ -143,7 +143,7 @@ def learn(
 
     def make(folder: Path) -> None:
         start = load_policy(config, source, mesh)
-        sft.fine_tune(
+        fine_tuning.fine_tune(
             config,
             start,
             labelled_examples(start, problems, rollouts, values, config["rcrl"]["threshold"]),

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example
-from qdcjax.experiments import evaluate, from_config, publish, sft, sorm_report
+from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, publish, sorm_report
 from qdcjax.experiments.outcome_model import sample_drafts
 from qdcjax.experiments.solutions import as_solutions
 from qdcjax.experiments.sorm_findings import Findings, find
@@ -37,14 +37,14 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     task = from_config.task(config["task"], config["seed"])
     mesh = from_config.mesh(config["mesh"])
     rewards = from_config.training(config, "reward", mesh)
-    evaluate.check(config, task)
+    policy_evaluation.check(config, task)
     from_config.predictions(config["predictions"])
     problems = from_config.problems(config, "drafts", task)
     publish.fix_predictions(workdir)  # so that no run can choose its thresholds afterwards
 
     # 1. The student, and how well it solves test questions.
-    student = sft.train_student(config, workdir)
-    results = evaluate.evaluate_policy(config, workdir, student, ["student"])
+    student = fine_tuning.train_student(config, workdir)
+    results = policy_evaluation.evaluate_policy(config, workdir, student, ["student"])
 
     # 2. Drafts, and completions from each of their prefixes. The questions are new to the student
     #    where the task has a split for them (`rewards`); GSM8K has none and gives `train`'s again.
@@ -57,8 +57,10 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     models = train_reward_models(config, workdir, student, solutions, rewards, mesh)
 
     # 4. Judged on the student's solutions of test questions, whose steps are checked exactly.
-    questions = evaluate.test_problems(config, task, "test")
-    samples = evaluate.solve(config, workdir, student, task, questions, "test", ["student"])
+    questions = policy_evaluation.test_problems(config, task, "test")
+    samples = policy_evaluation.solve(
+        config, workdir, student, task, questions, "test", ["student"]
+    )
     scores = score_samples(workdir, models, student, questions, samples)
     truth, exact = samples["truth"], hasattr(task, "step_truth")
     if not exact and any(samples["steps"]):  # sampled labels stand in

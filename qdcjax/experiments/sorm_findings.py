@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from qdcjax.experiments import evaluate, from_config
+from qdcjax.experiments import from_config, policy_evaluation
 from qdcjax.measures.intervals import (
     Interval,
     bootstrap_statistics,
@@ -162,7 +162,7 @@ def rerank(
         last = answer_values(samples["ends"], scores[name])
         results |= {
             f"{kind}_{figure}_test": value
-            for figure, value in evaluate.at_k(questions, samples, last).items()
+            for figure, value in policy_evaluation.at_k(questions, samples, last).items()
             if figure.startswith("rerank")
         }
     return results
@@ -187,7 +187,7 @@ def label_figures(
     sources = [("labels", verified, True), ("labels_unfiltered", verified, False)]
     sources.append(("labels_many", many, True))
     for stem, source, filtered in sources:
-        for k in evaluate.powers_of_two(source.correct.shape[1]):
+        for k in policy_evaluation.powers_of_two(source.correct.shape[1]):
             found = over_questions(label_quality(source, k, filtered), source)
             results |= {f"{stem}_{name}_at_{k}": value for name, value in found.items()}
     found = over_questions(label_quality(trained, 1), trained)

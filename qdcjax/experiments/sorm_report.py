@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qdcjax.experiments import evaluate, publish
+from qdcjax.experiments import policy_evaluation, publish
 from qdcjax.experiments.sorm_findings import (
     KINDS,
     STAND_IN,
@@ -46,7 +46,7 @@ def report(workdir: Workdir, found: Findings) -> Report:
         description=DESCRIPTION + (EXACT if found.exact else NOT_EXACT),
         run=publish.run_facts(workdir),
         headline=[
-            *evaluate.headline(workdir.config["evaluation"]["splits"], results),
+            *policy_evaluation.headline(workdir.config["evaluation"]["splits"], results),
             *headline(found),
         ],
         verdicts=found.verdicts,
@@ -54,7 +54,7 @@ def report(workdir: Workdir, found: Findings) -> Report:
             *([steps_section(workdir, found, folder)] if len(found.steps.truth) else []),
             *([labels_section(found, folder)] if len(found.verified.truth) else []),
             *([calibration_section(found, folder)] if _both(found.steps.truth) else []),
-            evaluate.at_k_section(workdir, results),
+            policy_evaluation.at_k_section(workdir, results),
             student_section(results, folder),
             training_section(workdir),
         ],

@@ -97,7 +97,7 @@ def test_each_round_begins_where_the_config_says(tmp_path, monkeypatch, init_fro
     start = "start", tmp_path / "source", "student"
     gains = {"gain_greedy_accuracy_test": Interval(0.0, 0.0, 0.0)}
     for module, name, does in (
-        (expert_iteration.sft, "starting_point", lambda *_: start),
+        (expert_iteration.fine_tuning, "starting_point", lambda *_: start),
         (expert_iteration.policy_figures, "measure", lambda *_: {}),
         (expert_iteration.policy_figures, "gains", lambda *_: gains),
         (expert_iteration.publish, "publish", lambda *_: {}),

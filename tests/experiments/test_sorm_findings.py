@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import pytest
 
-from qdcjax.experiments import evaluate, sorm_findings, sorm_report
+from qdcjax.experiments import policy_evaluation, sorm_findings, sorm_report
 from qdcjax.experiments.sorm_findings import (
     Findings,
     find,
@@ -216,7 +216,7 @@ def test_a_depth_of_one_question_has_no_interval(tmp_path):
             "tokens": [[1]] * 3,
         }
     )
-    made = evaluate.accuracies([*QUESTIONS, third], greedy)
+    made = policy_evaluation.accuracies([*QUESTIONS, third], greedy)
     alone, two = made["greedy_accuracy_depth2"], made["greedy_accuracy_depth3"]
     assert alone.value == 1 and math.isnan(alone.low) and math.isnan(alone.high)
     assert (two.low, two.value, two.high) == (0, 0.5, 1)

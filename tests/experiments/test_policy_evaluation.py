@@ -10,7 +10,7 @@ import runs
 
 import qdcjax
 from configs import sft as sft_config
-from qdcjax.experiments import evaluate, policies, sft
+from qdcjax.experiments import fine_tuning, policies, policy_evaluation
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.sharding import MeshConfig, make_mesh
 from qdcjax.training.store import StoredModel, save_model
@@ -41,7 +41,7 @@ def test_accuracies_by_hand():
         (0, "#### 9", True, False, 4),
         (1, "so 10", False, True, 12),
     ])  # fmt: skip
-    found = evaluate.accuracies(PROBLEMS, greedy)
+    found = policy_evaluation.accuracies(PROBLEMS, greedy)
     values = {name.removeprefix("greedy_"): estimate.value for name, estimate in found.items()}
     assert values == {
         "accuracy": 0.5,
@@ -57,7 +57,7 @@ def test_accuracies_by_hand():
     alone = found["greedy_accuracy_depth1"]  # one question has no interval
     assert np.isnan(alone.low) and np.isnan(alone.high)
     odd = [(0, "#### 8 #### 9", False, False, 1), (1, "#### 999", False, False, 1)]
-    found = evaluate.accuracies(PROBLEMS, solutions(odd))
+    found = policy_evaluation.accuracies(PROBLEMS, solutions(odd))
     assert found["greedy_flagged"].value == found["greedy_errors"].value == 0.5
 
 
@@ -72,7 +72,7 @@ def test_at_k_by_hand():
         (1, "#### 11", False, False, 9),
     ])  # fmt: skip
     scores = np.asarray([0.1, 0.9, 0.2, 0.9, 0.1, 0.2])
-    found = {k: v.value for k, v in evaluate.at_k(PROBLEMS, sampled, scores).items()}
+    found = {k: v.value for k, v in policy_evaluation.at_k(PROBLEMS, sampled, scores).items()}
     expected = {
         "sampled_accuracy": (2 / 3 + 1 / 3) / 2,
         "sampled_truncated": 1 / 6,
@@ -90,7 +90,7 @@ def test_at_k_by_hand():
         "rerank_at_3": (0 + 1) / 2,
     }
     assert found == pytest.approx(expected)
-    without = evaluate.at_k(PROBLEMS, sampled)
+    without = policy_evaluation.at_k(PROBLEMS, sampled)
     assert set(without) == {name for name in expected if not name.startswith("rerank")}
 
 
@@ -98,15 +98,15 @@ def test_at_k_by_hand():
     ("largest", "ks"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])]
 )
 def test_all_samples_are_among_the_ks(largest, ks):
-    assert evaluate.powers_of_two(largest) == ks
+    assert policy_evaluation.powers_of_two(largest) == ks
 
 
 def test_some_solutions_are_written_for_a_reader(tmp_path):
-    rows = [(n % 2, f"é #### {n}", n == 9, False, 1) for n in range(evaluate.SHOWN + 5)]
-    evaluate.write_samples(tmp_path / "samples" / "x.jsonl", PROBLEMS, solutions(rows))
+    rows = [(n % 2, f"é #### {n}", n == 9, False, 1) for n in range(policy_evaluation.SHOWN + 5)]
+    policy_evaluation.write_samples(tmp_path / "samples" / "x.jsonl", PROBLEMS, solutions(rows))
     text = (tmp_path / "samples" / "x.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
-    assert len(lines) == evaluate.SHOWN and "é" in text
+    assert len(lines) == policy_evaluation.SHOWN and "é" in text
     assert lines[9] == {"question": "And 5 and 5?", "text": "é #### 9", "correct": True}
 
 
@@ -180,7 +180,7 @@ def test_a_student_goes_on_from_the_model_that_it_began_with(tmp_path, stage):
     policies.mark_source(workdir, stage, "pretrained")
     (stage / "stage.json").write_text('{"seconds": 2.0}')
     with pytest.raises(StageChangedError, match="--redo=pretrained "):
-        sft.train_student(config.to_dict(), workdir)
+        fine_tuning.train_student(config.to_dict(), workdir)
 
 
 @pytest.mark.slow
@@ -226,8 +226,8 @@ class Task:
 
 def test_no_validation_without_questions(stored):
     mesh = make_mesh(MeshConfig())
-    assert sft._validation(stored, Task(3), 0, mesh) is None
-    assert sft._validation(stored, Task(0), 200, mesh) is None
+    assert fine_tuning._validation(stored, Task(3), 0, mesh) is None
+    assert fine_tuning._validation(stored, Task(0), 200, mesh) is None
 
 
 def test_validation_rows_are_as_wide_as_a_bucket(stored, monkeypatch):
@@ -237,9 +237,9 @@ def test_validation_rows_are_as_wide_as_a_bucket(stored, monkeypatch):
         widths.append(width)
         return {name: np.zeros((len(examples), width)) for name in ("tokens", "mask")}
 
-    monkeypatch.setattr(sft, "pad_and_stack", pad_and_stack)
+    monkeypatch.setattr(fine_tuning, "pad_and_stack", pad_and_stack)
     with np.errstate(invalid="ignore"):
-        assert sft._validation(stored, Task(3), 200, make_mesh(MeshConfig())) is not None
+        assert fine_tuning._validation(stored, Task(3), 200, make_mesh(MeshConfig())) is not None
     assert widths[0] % 32 == 0 and widths[0] > 0
 
 
