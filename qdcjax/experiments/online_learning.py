@@ -156,7 +156,7 @@ class OnlineLearning:
         wait_for_all(f"rollouts {number} are stored")
         table = datasets.load_from_disk(str(part))[:]
         K, T = self._sampling.samples, self._sampling.max_new_tokens
-        found = figures(table, K, T) | {"kl_coefficient": self._kl}
+        found = figures(table, self.settings, K, T) | {"kl_coefficient": self._kl}
         of_policy, of_critic, more = experience(table, self._prompts, self.settings, K, T, self._kl)
         found |= more if self.settings.algorithm == "ppo" else {}
         warm = number < self.settings.critic_warmup
@@ -241,7 +241,10 @@ class OnlineLearning:
         return table
 
     def questions(self, number: int) -> list[Problem]:
-        """Those of an iteration: each once before any comes again, in a new order every time."""
+        """Those of an iteration: no one comes again before all have come, in a new order each time.
+
+        What an iteration cannot take whole at the end of an order is left out of it.
+        """
         size = self.settings.questions
         epoch, place = divmod(number, len(self._problems) // size)
         order = np.random.default_rng([self._config["seed"], epoch]).permutation(

@@ -24,18 +24,21 @@ from qdcjax.rl.policy_gradient import (
 OF_TOKENS = ("sampled", "log_probs", "rewards", "reference", "values")
 
 
-def figures(table: Mapping[str, Sequence], samples: int, longest: int) -> dict[str, float]:
+def figures(
+    table: Mapping[str, Sequence], settings: PolicyGradient, samples: int, longest: int
+) -> dict[str, float]:
     """What to watch: reward, accuracy, distance, entropy, length, cut ends, dead groups.
 
-    `kl` is the mean over completions of Σ_t log π − log π_start, `entropy` of −log π over tokens,
-    and `dead_groups` the share of questions whose samples all have one reward.
+    `reward` has the penalty of truncation in it, `kl` is the mean over completions of
+    Σ_t log π − log π_start, `entropy` of −log π over tokens, and `dead_groups` the share of
+    questions whose samples all have one reward.
 
     Args:
-      table, samples, longest: as for `experience`.
+      table, settings, samples, longest: as for `experience`.
     """
     padded = _padded(table, longest)
     mask = padded["sampled"]
-    totals = padded["rewards"].sum(axis=1)
+    totals = _rewards(table, padded, settings).sum(axis=1)
     divergence = k1(padded["log_probs"], padded["reference"]) * mask
     found = {
         "reward": totals.mean(),
@@ -68,16 +71,13 @@ def experience(
       kl: beta now.
     """
     padded = _padded(table, longest)
-    mask, rewards = padded["sampled"], padded["rewards"]
-    truncated = jnp.asarray(table["truncated"], jnp.float32)[:, None]
+    mask = padded["sampled"]
     if settings.truncated == "masked":
-        mask = mask * (1 - truncated)
-    if settings.truncated == "penalty":
-        rewards = rewards - on_last_action(settings.penalty * truncated[:, 0], padded["sampled"])
+        mask = mask * (1 - jnp.asarray(table["truncated"], jnp.float32)[:, None])
     advantages, returns = _compiled(
         settings,
         samples,
-        rewards,
+        _rewards(table, padded, settings),
         mask,
         *(padded[name] for name in ("log_probs", "reference", "values")),
         kl,
@@ -93,6 +93,14 @@ def experience(
     asked = [prompts[problem] for problem in table["problem_id"]]
     policy, critic = (_examples(asked, table["tokens"], of) for of in (of_token, of_critic))
     return policy, critic, {"explained_variance": float(variance)}
+
+
+def _rewards(table: Mapping[str, Sequence], padded: Mapping[str, jax.Array], settings):
+    """[N, T] rewards, less the penalty of truncation on the last actions."""
+    if settings.truncated != "penalty":
+        return padded["rewards"]
+    truncated = jnp.asarray(table["truncated"], jnp.float32)
+    return padded["rewards"] - on_last_action(settings.penalty * truncated, padded["sampled"])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -48,7 +48,7 @@ NO_VALUES = {"values": [[0.0] * len(tokens) for tokens in TABLE["tokens"]]}
 
 
 def test_figures_by_hand():
-    found = figures(TABLE, 2, LONGEST)
+    found = figures(TABLE, settings(), 2, LONGEST)
     assert found == {
         "reward": pytest.approx(1.25 / 4),
         "accuracy": 0.25,
@@ -61,16 +61,25 @@ def test_figures_by_hand():
     assert all(type(value) is float for value in found.values())
 
 
+def test_the_reward_has_the_penalty_of_truncation():
+    """One of four is cut, in a group whose rewards were equal."""
+    found = figures(TABLE, settings(truncated="penalty", penalty=0.5), 2, LONGEST)
+    assert found["reward"] == pytest.approx((1.25 - 0.5) / 4)
+    assert found["dead_groups"] == 0
+
+
 def test_a_forced_token_is_in_no_figure():
     forced = [[-1, -0.5, -2], [-1, -50, -0.25, -1], [-2, -2], [-3]]
-    assert figures(TABLE | {"log_probs": forced}, 2, LONGEST) == figures(TABLE, 2, LONGEST)
+    assert figures(TABLE | {"log_probs": forced}, settings(), 2, LONGEST) == figures(
+        TABLE, settings(), 2, LONGEST
+    )
 
 
 def test_a_group_is_dead_by_its_rewards_wherever_they_lie():
     rewards = [[0.25, 0, 0.25], [0, 0, 0.5, 0], [0, 1], [0]]
-    assert figures(TABLE | {"rewards": rewards}, 2, LONGEST)["dead_groups"] == 0.5
-    assert figures(TABLE | {"rewards": rewards}, 4, LONGEST)["dead_groups"] == 0
-    assert figures(TABLE, 1, LONGEST)["dead_groups"] == 1
+    assert figures(TABLE | {"rewards": rewards}, settings(), 2, LONGEST)["dead_groups"] == 0.5
+    assert figures(TABLE | {"rewards": rewards}, settings(), 4, LONGEST)["dead_groups"] == 0
+    assert figures(TABLE, settings(), 1, LONGEST)["dead_groups"] == 1
 
 
 def test_an_example_is_the_ids_that_were_sampled_after_their_prompt():
@@ -197,7 +206,7 @@ def test_without_a_critic_no_values_are_asked_for(algorithm):
     whole, _, _ = learned(settings(algorithm))
     assert column(policy, "advantages") == column(whole, "advantages")
     assert found == {"explained_variance": 0}
-    assert figures(without, 2, LONGEST) == figures(TABLE, 2, LONGEST)
+    assert figures(without, settings(), 2, LONGEST) == figures(TABLE, settings(), 2, LONGEST)
 
 
 def test_the_room_s_size_changes_nothing():
@@ -206,4 +215,6 @@ def test_the_room_s_size_changes_nothing():
     )
     for one, other in zip(jax.tree.leaves(narrow), jax.tree.leaves(wide), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    assert figures(TABLE, 2, 4) == pytest.approx(figures(TABLE, 2, 104), rel=1e-6)
+    assert figures(TABLE, settings(), 2, 4) == pytest.approx(
+        figures(TABLE, settings(), 2, 104), rel=1e-6
+    )

@@ -179,7 +179,7 @@ def at_model_scale(policy, questions, settings, longest: int, kl: float):
         states[0], of_step = learn(states[0], pad_and_stack(of_policy, 96), jax.random.key(2))
         if settings.algorithm == "ppo":
             states[1], _ = learn_values(states[1], pad_and_stack(of_critic, 96), jax.random.key(2))
-        watched = figures(table, MANY, longest)
+        watched = figures(table, settings, MANY, longest)
         yield watched | found | {name: float(x) for name, x in of_step.items()}
 
 
