@@ -91,8 +91,7 @@ def test_redo_makes_a_stage_and_all_after_it_anew(tmp_path):
     after = runs.stage_times(workdir)
     stages = {path.name for path in (workdir / "stages").iterdir()}
     for stage in stages:
-        prefix = f"{workdir}/stages/{stage}/"
-        same = all(after.get(f) == time for f, time in before.items() if f.startswith(prefix))
+        same = all(after.get(f) == t for f, t in before.items() if f.startswith(f"{stage}/"))
         assert same == (stage not in {"verify_many", "sorm-1", "scores"}), stage
     whole = runs.finished("sorm")
     assert (workdir / "summary.json").read_bytes() == (whole / "summary.json").read_bytes()

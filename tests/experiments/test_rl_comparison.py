@@ -84,14 +84,11 @@ def test_r1_does_not_find_a_spread_where_algorithms_are_equal():
         draw = np.random.default_rng(seed)
         runs = []
         for name in ("expert_iteration", "ppo", "rloo", "grpo", "rcrl"):
-            run = learned(name, (3, 5, 7), distinct_right_growth=0.5)
+            run = learned(name, (3, 5, 7))
             right = {"start": draw.random(400) < 0.6, "last": draw.random(400) < 0.7}
             policies = {w: {"greedy_accuracy": r.astype(float)} for w, r in right.items()}
-            policies["early"] = policies["last"]
-            for of in policies.values():
-                of["pass_at_4"] = of["greedy_accuracy"]
             runs.append(dataclasses.replace(run, policies=policies, questions=np.arange(400)))
-        found.append(statistics(*runs)["R1_spread"])
+        found.append(Comparison(runs, "light", ("small",), 4).spread())
     assert sum(of.low <= -0.05 <= of.high for of in found) >= 8
     assert np.mean([of.value for of in found]) == pytest.approx(-0.05, abs=0.02)
 
