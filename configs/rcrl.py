@@ -4,8 +4,8 @@
 
 Expect, with seed 0, greedy accuracy to rise from 46 % to 72 % on test questions (RESULTS.md).
 
-Ask the policy for good lines in a notebook: qdcjax.load('runs/rcrl-default', model='learned').sample(
-questions, calculator=True, marker='[GOOD] ').
+Ask the policy for good lines in a notebook: `policy.sample(questions, calculator=True,
+marker='[GOOD] ')` of `policy = qdcjax.load('runs/rcrl-default', model='learned')`.
 
 With the policy and reward model of another run: --config.checkpoint=runs/sorm-default
 --config.reward_model=orm-0 --config.rollouts.split=validation, for that reward model learned from
