@@ -166,7 +166,7 @@ class Workdir:
         return self.read_table(name)
 
     def read_table(self, name: str) -> datasets.Dataset:
-        """A finished table.
+        """A finished table. Read its columns whole, `table[name][:]`: row by row takes 40 µs each.
 
         Raises:
           ValueError: a part of it is missing or cannot be read.

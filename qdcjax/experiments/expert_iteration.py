@@ -143,7 +143,7 @@ def learned_from(
     return {
         "rollouts": len(joined),
         "kept": len(select(joined, settings)),
-        "rollout_accuracy": bootstrap(np.asarray(last["correct"], float), last["problem_id"]),
+        "rollout_accuracy": bootstrap(np.asarray(last["correct"][:], float), last["problem_id"][:]),
         "covered": bootstrap(distinct > 0, questions),
         "distinct_right": bootstrap(distinct, questions),
     }

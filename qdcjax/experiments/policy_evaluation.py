@@ -62,7 +62,7 @@ def evaluate_policy(
         scores = None
         if reranker is not None:
             solutions = as_solutions(policy, problems, sampled)
-            scores = answer_values(sampled["ends"], score(reranker, solutions))
+            scores = answer_values(sampled["ends"][:], score(reranker, solutions))
         measured = accuracies(problems, greedy) | at_k(problems, sampled, scores)
         measured |= order(problems, greedy, sampled, scores) if scores is not None else {}
         results |= {f"{name}_{split}": value for name, value in measured.items()}
@@ -130,14 +130,14 @@ def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[st
 
     Truncated completions, those with several answer markers, those whose number cannot be read.
     """
-    questions = np.asarray(greedy["problem_id"])
+    questions = np.asarray(greedy["problem_id"][:])
     columns = {
-        "accuracy": greedy["correct"],
-        "flexible_accuracy": greedy["flexible"],
-        "truncated": greedy["truncated"],
-        "flagged": greedy["flagged"],
-        "errors": greedy["error"],
-        "tokens": [len(tokens) for tokens in greedy["tokens"]],
+        "accuracy": greedy["correct"][:],
+        "flexible_accuracy": greedy["flexible"][:],
+        "truncated": greedy["truncated"][:],
+        "flagged": greedy["flagged"][:],
+        "errors": greedy["error"][:],
+        "tokens": [len(tokens) for tokens in greedy["tokens"][:]],
     }
     results = {
         f"greedy_{name}": bootstrap(np.asarray(values, float), questions)
@@ -146,7 +146,7 @@ def accuracies(problems: Sequence[Problem], greedy: datasets.Dataset) -> dict[st
     depths = np.asarray([problem.meta.get("depth", 0) for problem in problems])
     for depth in np.unique(depths[depths > 0]):
         rows = depths == depth
-        right = np.asarray(greedy["correct"], float)[rows]
+        right = np.asarray(greedy["correct"][:], float)[rows]
         results[f"greedy_accuracy_depth{depth}"] = bootstrap(right, questions[rows])
     return results
 
@@ -173,7 +173,7 @@ def order(
     found = at_k_by_question(problems, sampled, scores)
     K = len(sampled) // len(problems)
     ways = {name: found[f"{name}_at_{K}"] for name in ("pass", "rerank", "maj")}
-    ways["greedy"] = np.asarray(greedy["correct"], float)
+    ways["greedy"] = np.asarray(greedy["correct"][:], float)
     questions = [problem.id for problem in problems]
     return {
         f"{more}_over_{less}": bootstrap(ways[more] - ways[less], questions)
@@ -195,16 +195,16 @@ def at_k_by_question(
     """
     N = len(problems)
     K = len(sampled) // N
-    correct = np.asarray(sampled["correct"], bool).reshape(N, K)
+    correct = np.asarray(sampled["correct"][:], bool).reshape(N, K)
     votes = [
         None if truncated else extract_vote(text)
-        for text, truncated in zip(sampled["text"], sampled["truncated"], strict=True)
+        for text, truncated in zip(sampled["text"][:], sampled["truncated"][:], strict=True)
     ]
     gold = [gold_answer(problem.answer) for problem in problems]
     columns = {
-        "accuracy": sampled["correct"],
-        "truncated": sampled["truncated"],
-        "tokens": [len(tokens) for tokens in sampled["tokens"]],
+        "accuracy": sampled["correct"][:],
+        "truncated": sampled["truncated"][:],
+        "tokens": [len(tokens) for tokens in sampled["tokens"][:]],
     }
     found = {
         f"sampled_{name}": np.reshape(values, (N, K)).mean(axis=1)

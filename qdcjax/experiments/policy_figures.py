@@ -76,7 +76,7 @@ def by_question(
         solutions(workdir, split, policy),
     )
     return {
-        "greedy_accuracy": np.asarray(tables["greedy"]["correct"], float),
+        "greedy_accuracy": np.asarray(tables["greedy"]["correct"][:], float),
         **policy_evaluation.at_k_by_question(problems, tables["samples"]),
     }
 
@@ -114,14 +114,14 @@ def from_start(
 
         name = f"reference-{split}-{policy}"
         reference = workdir.table(name, [], [f"samples-{split}-{policy}"], lambda: [0], make)
-        columns = (sampled["log_probs"], reference["log_probs"], sampled["sampled"])
+        columns = (sampled["log_probs"][:], reference["log_probs"][:], sampled["sampled"][:])
         sums = np.asarray(
             [
                 [np.sum((np.asarray(a) - b) * chosen), np.sum(np.multiply(a, chosen)), sum(chosen)]
                 for a, b, chosen in zip(*columns, strict=True)
             ]
         )
-        questions = np.asarray(sampled["problem_id"])
+        questions = np.asarray(sampled["problem_id"][:])
         found |= {
             f"kl_{split}": bootstrap(sums[:, 0], questions),
             f"entropy_{split}": bootstrap(-sums[:, 1] / max(sums[:, 2].mean(), 1), questions),
@@ -146,7 +146,7 @@ def solutions(workdir: Workdir, split: str, policy: str) -> dict[str, datasets.D
 def distinct_solutions(table: Mapping[str, Sequence]) -> dict[str, int]:
     """Question → number of different sequences of operations among its solutions."""
     keys: dict[str, set[str]] = {}
-    for question, text in zip(table["problem_id"], table["text"], strict=True):
+    for question, text in zip(table["problem_id"][:], table["text"][:], strict=True):
         keys.setdefault(question, set()).add(solution_key(text))
     return {question: len(found) for question, found in keys.items()}
 

@@ -70,11 +70,11 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         "asked": asked[f"gain_greedy_accuracy_{split}"],
     }
     results["good_over_bad"] = statistics["asked"]
-    right = np.asarray(rollouts["correct"], bool)
-    results["rollout_accuracy"] = bootstrap(right.astype(float), rollouts["problem_id"])
+    right = np.asarray(rollouts["correct"][:], bool)
+    results["rollout_accuracy"] = bootstrap(right.astype(float), rollouts["problem_id"][:])
     labels = labels_of(rollouts, values, config["rcrl"]["threshold"])
     results |= {
-        f"good_lines_{kind}": good_lines(labels, rows, rollouts["problem_id"])
+        f"good_lines_{kind}": good_lines(labels, rows, rollouts["problem_id"][:])
         for kind, rows in {"right": right, "wrong": ~right}.items()
     }
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
@@ -171,7 +171,7 @@ def labelled_examples(
     labels = labels_of(rollouts, values, threshold)
     return [
         marked_example(policy.tokenizer, row.prompt, row.tokens, sampled, row.ends, good)
-        for row, sampled, good in zip(solutions, rollouts["sampled"], labels, strict=True)
+        for row, sampled, good in zip(solutions, rollouts["sampled"][:], labels, strict=True)
     ]
 
 
@@ -179,7 +179,7 @@ def labels_of(
     rollouts: datasets.Dataset, values: datasets.Dataset, threshold: float
 ) -> list[list[bool]]:
     """Whether each line of each rollout is good."""
-    columns = rollouts["ends"], values["values"], rollouts["tokens"]
+    columns = rollouts["ends"][:], values["values"][:], rollouts["tokens"][:]
     return [
         line_labels(ends, of_token, len(tokens), threshold)
         for ends, of_token, tokens in zip(*columns, strict=True)

@@ -48,7 +48,7 @@ def as_solutions(
 ) -> list[Solution]:
     """The rows of a table of solutions as a reward model sees them, without labels."""
     prompts = question_prompts(policy.tokenizer, problems)
-    columns = (table[name] for name in ("problem_id", "tokens", "ends", "correct"))
+    columns = (table[name][:] for name in ("problem_id", "tokens", "ends", "correct"))
     return [
         Solution(prompts[problem], tokens, ends, correct)
         for problem, tokens, ends, correct in zip(*columns, strict=True)
@@ -60,7 +60,7 @@ def solution_examples(
 ) -> list[Example]:
     """Sampled solutions to learn by heart: token in, token out; forced tokens carry no loss."""
     prompts = question_prompts(policy.tokenizer, problems)
-    columns = (table[name] for name in ("problem_id", "tokens", "sampled"))
+    columns = (table[name][:] for name in ("problem_id", "tokens", "sampled"))
     return [
         {
             "tokens": np.asarray([*prompts[problem], *tokens], np.int32),

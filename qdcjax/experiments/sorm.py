@@ -62,7 +62,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         config, workdir, student, task, questions, "test", ["student"]
     )
     scores = score_samples(workdir, models, student, questions, samples)
-    truth, exact = samples["truth"], hasattr(task, "step_truth")
+    truth, exact = samples["truth"][:], hasattr(task, "step_truth")
     if not exact and any(samples["steps"]):  # sampled labels stand in
         checked = verify_prefixes(
             config, workdir, student, task, questions, samples, "verify", "verify_test"
@@ -127,14 +127,16 @@ def labelled_solutions(
     verified: datasets.Dataset,
 ) -> list[Solution]:
     """Drafts with step labels: successes over tries, then propagated."""
-    columns = (verified[name] for name in ("problem_id", "prefix", "correct", "consistent"))
+    columns = (verified[name][:] for name in ("problem_id", "prefix", "correct", "consistent"))
     good = {
         (problem, tuple(prefix)): np.logical_and(correct, consistent).tolist()
         for problem, prefix, correct, consistent in zip(*columns, strict=True)
     }
     plain = as_solutions(student, problems, drafts)
     solutions = []
-    for solution, problem, steps in zip(plain, drafts["problem_id"], drafts["steps"], strict=True):
+    for solution, problem, steps in zip(
+        plain, drafts["problem_id"][:], drafts["steps"][:], strict=True
+    ):
         rest = [student.tokenizer.decode(solution.tokens[end + 1 :]) for end in solution.ends]
         found = [good[problem, tuple(solution.tokens[: end + 1])] for end in solution.ends]
         counts = step_successes(steps, rest, solution.correct, found)
@@ -194,7 +196,7 @@ def score_samples(
         return {"model": [name] * len(values), "values": values}
 
     table = workdir.table("scores", [], ["samples-test", *models], lambda: list(models), make)
-    names, values = np.asarray(table["model"]), table["values"]
+    names, values = np.asarray(table["model"][:]), table["values"][:]
     return {
         name: [np.asarray(values[row]) for row in np.flatnonzero(names == name)] for name in models
     }

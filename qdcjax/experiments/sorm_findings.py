@@ -84,11 +84,13 @@ def find(
     """
     count = len(samples) // len(questions)
     depths = [question.meta.get("depth", 0) for question in questions for _ in range(count)]
-    steps = units(truth, samples["correct"], depths, count)
+    steps = units(truth, samples["correct"][:], depths, count)
     drawn = draws(len(questions), RESAMPLES)
     figures = model_figures(config, steps, samples, scores, drawn)
     few, more = from_columns(verified), from_columns(many)
-    trained = from_labels(drafts["problem_id"], [s.labels for s in solutions], drafts["truth"])
+    trained = from_labels(
+        drafts["problem_id"][:], [s.labels for s in solutions], drafts["truth"][:]
+    )
     results = (
         summary_figures(figures, len(questions), exact)
         | rerank(questions, samples, scores)
@@ -105,7 +107,7 @@ def find(
 
 def values_at_steps(samples: datasets.Dataset, values: Sequence[np.ndarray]) -> np.ndarray:
     """[U] values at the steps' ends, from values at every token of N solutions."""
-    ends = samples["ends"]
+    ends = samples["ends"][:]
     found = [value[end] for value, end in zip(values, ends, strict=True) if end]
     return np.concatenate([np.zeros(0), *found])
 
@@ -125,7 +127,7 @@ def model_figures(
     figures: Figures = {kind: [] for kind in KINDS}
     for name, values in scores.items():
         at_steps = values_at_steps(samples, values)
-        answers = answer_values(samples["ends"], values)
+        answers = answer_values(samples["ends"][:], values)
 
         def measured(weights: np.ndarray, at_steps=at_steps, answers=answers) -> dict:
             return step_figures(
@@ -159,7 +161,7 @@ def rerank(
     results = {}
     for kind in ("orm", "sorm"):
         name = next(model for model in scores if model.startswith(f"{kind}-"))
-        last = answer_values(samples["ends"], scores[name])
+        last = answer_values(samples["ends"][:], scores[name])
         results |= {
             f"{kind}_{figure}_test": value
             for figure, value in policy_evaluation.at_k(questions, samples, last).items()

@@ -1,6 +1,7 @@
 """Estimates with intervals: Student's t across seeds, a bootstrap clustered by question."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -48,11 +49,12 @@ def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, f"{_percent(confidence)} t over {n} seeds")
 
 
+@functools.lru_cache(maxsize=2)  # a run asks for the same ones many times
 def draws(clusters: int, resamples: int = 2000, seed: int = 0) -> np.ndarray:
     """How often each of C clusters counts: [1 + resamples, C], each once in row 0.
 
     In every other row C clusters are drawn with replacement. One cluster gives no other row, for
-    its resamples would all be itself.
+    its resamples would all be itself. The array cannot be written to.
 
     Args:
       clusters: C.
@@ -70,7 +72,9 @@ def draws(clusters: int, resamples: int = 2000, seed: int = 0) -> np.ndarray:
     drawn = np.random.default_rng(seed).integers(clusters, size=(resamples, clusters))
     flat = drawn + clusters * np.arange(resamples)[:, None]
     counts = np.bincount(flat.ravel(), minlength=resamples * clusters)
-    return np.concatenate([estimate, counts.reshape(resamples, clusters).astype(float)])
+    found = np.concatenate([estimate, counts.reshape(resamples, clusters).astype(float)])
+    found.flags.writeable = False
+    return found
 
 
 def resample(

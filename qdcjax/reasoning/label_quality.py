@@ -85,10 +85,11 @@ def from_labels(
 
 def from_columns(table: Mapping[str, Sequence]) -> Verified:
     """The rows of a table of verified prefixes whose truth is known."""
-    known = [row for row, truth in enumerate(table["truth"]) if truth is not None]
+    truth = table["truth"][:]
+    known = [row for row, valid in enumerate(truth) if valid is not None]
     return Verified(
-        problem=np.asarray(table["problem_id"])[known],
-        correct=np.asarray(table["correct"], bool)[known],
-        consistent=np.asarray(table["consistent"], bool)[known],
-        truth=np.asarray([table["truth"][row] for row in known], int),
+        problem=np.asarray(table["problem_id"][:])[known],
+        correct=np.asarray(table["correct"][:], bool)[known],
+        consistent=np.asarray(table["consistent"][:], bool)[known],
+        truth=np.asarray([truth[row] for row in known], int),
     )

@@ -194,7 +194,7 @@ def verify(
 def prefixes_of(drafts: Mapping[str, Sequence], problems: Mapping[str, Problem]) -> list[Prefix]:
     """Every distinct prefix that ends with a step of some draft, in order of appearance."""
     found: dict[tuple, Prefix] = {}
-    columns = (drafts[name] for name in ("problem_id", "tokens", "steps", "ends", "truth"))
+    columns = (drafts[name][:] for name in ("problem_id", "tokens", "steps", "ends", "truth"))
     for problem_id, tokens, steps, ends, truth in zip(*columns, strict=True):
         for index, (step, end) in enumerate(zip(steps, ends, strict=True)):
             prefix = tuple(tokens[: end + 1])

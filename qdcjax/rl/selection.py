@@ -51,7 +51,7 @@ def select(rollouts: Mapping[str, Sequence], settings: ExpertIteration) -> list[
     kept: list[int] = []
     seen: set[tuple[str, str]] = set()
     counts: Counter[str] = Counter()
-    columns = (rollouts[name] for name in ("problem_id", "text", "correct"))
+    columns = (rollouts[name][:] for name in ("problem_id", "text", "correct"))
     for row, (question, text, correct) in enumerate(zip(*columns, strict=True)):
         solution = question, solution_key(text)
         if not correct or solution in seen:
@@ -69,7 +69,7 @@ def select(rollouts: Mapping[str, Sequence], settings: ExpertIteration) -> list[
 def distinct_right(questions: Sequence[str], rollouts: Mapping[str, Sequence]) -> np.ndarray:
     """[N] different right solutions of each question among its rollouts."""
     keys: dict[str, set[str]] = {question: set() for question in questions}
-    columns = (rollouts[name] for name in ("problem_id", "text", "correct"))
+    columns = (rollouts[name][:] for name in ("problem_id", "text", "correct"))
     for question, text, correct in zip(*columns, strict=True):
         if correct:
             keys[question].add(solution_key(text))

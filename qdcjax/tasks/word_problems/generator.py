@@ -1,6 +1,7 @@
 """The task of generated word problems: splits, dials, grading and step truth."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import random
@@ -135,11 +136,7 @@ class WordProblems:
             raise ValueError(f"split {split!r}: word problems have {', '.join(SPLITS)}")
         if count is None or count < 0:
             raise ValueError(f"count {count}: word problems are generated, say how many")
-        found: list[Problem] = []
-        for problem in self._generate(split):
-            if len(found) == count:
-                return found
-            found.append(problem)
+        found = list(_problems(self, split, count))
         if len(found) < count:
             raise ValueError(
                 f"count {count}: split {split!r} has only {len(found)} problems with {self.dials}"
@@ -234,3 +231,9 @@ class WordProblems:
         return [
             sentence % n for sentence, n in zip(chosen, rng.sample(free, len(chosen)), strict=True)
         ]
+
+
+@functools.lru_cache(maxsize=8)
+def _problems(task: WordProblems, split: str, count: int) -> tuple[Problem, ...]:
+    """Kept, since the stages of a study ask for the same questions again and again."""
+    return tuple(itertools.islice(task._generate(split), count))
