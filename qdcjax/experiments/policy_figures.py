@@ -37,7 +37,7 @@ def measure(
     )
     if start is None:
         return found | diversity(config, workdir, name)
-    return found | from_start(config, workdir, start, name)
+    return found | from_start(config, workdir, policy, start, name)
 
 
 def named(found: Figures) -> dict[str, float | Interval]:
@@ -90,31 +90,36 @@ def test_questions(config: Mapping[str, Any], split: str) -> list[str]:
 def from_start(
     config: Mapping[str, Any],
     workdir: Workdir,
+    policy: StoredModel,
     start: StoredModel,
-    policy: str,
+    name: str,
 ) -> dict[str, Interval]:
     """How far a policy went, on its samples of the test questions: of each split,
 
         kl = E Σ_t log π(y_t) − log π_start(y_t),   entropy = −E Σ_t log π(y_t) / E T,
 
-    and its `diversity`.
+    and its `diversity`. Below float32 the sampler rounds otherwise than the forward pass that tells
+    log π_start: log π then comes from such a pass too, and a policy is at distance 0 from itself.
     """
     task = from_config.task(config["task"], config["seed"])
     temperature = config["evaluation"]["temperature"]
     found = {}
     for split in config["evaluation"]["splits"]:
         problems = policy_evaluation.test_problems(config, task, split)
-        sampled = solutions(workdir, split, policy)["samples"]
+        sampled = solutions(workdir, split, name)["samples"]
 
         def make(_, problems=problems, sampled=sampled) -> dict[str, list]:
             rows = as_solutions(start, problems, sampled)
             prompts, tokens = ([getattr(row, of) for row in rows] for of in ("prompt", "tokens"))
-            reference = completion_log_probs(start, prompts, tokens, temperature)
-            return {"log_probs": reference}
+            columns = {"log_probs": completion_log_probs(start, prompts, tokens, temperature)}
+            if policy.model.config.dtype != "float32":
+                columns["own"] = completion_log_probs(policy, prompts, tokens, temperature)
+            return columns
 
-        name = f"reference-{split}-{policy}"
-        reference = workdir.table(name, [], [f"samples-{split}-{policy}"], lambda: [0], make)
-        columns = (sampled["log_probs"][:], reference["log_probs"][:], sampled["sampled"][:])
+        stage, after = f"reference-{split}-{name}", [f"samples-{split}-{name}"]
+        reference = workdir.table(stage, [], after, lambda: [0], make)
+        own = reference["own"] if "own" in reference.column_names else sampled["log_probs"]
+        columns = (own[:], reference["log_probs"][:], sampled["sampled"][:])
         sums = np.asarray(
             [
                 [np.sum((np.asarray(a) - b) * chosen), np.sum(np.multiply(a, chosen)), sum(chosen)]
@@ -126,7 +131,7 @@ def from_start(
             f"kl_{split}": bootstrap(sums[:, 0], questions),
             f"entropy_{split}": bootstrap(-sums[:, 1] / max(sums[:, 2].mean(), 1), questions),
         }
-    return found | diversity(config, workdir, policy)
+    return found | diversity(config, workdir, name)
 
 
 def diversity(config: Mapping[str, Any], workdir: Workdir, policy: str) -> dict[str, Interval]:
