@@ -64,8 +64,7 @@ def share(config: ConfigDict) -> None:
     for section in ("task", "evaluation", "mesh"):
         config[section] = config.pretrain[section]
         for run in runs:
-            if (section, run.study) != ("evaluation", "rcrl"):
-                run[section] = config[section]
+            run[section] = config[section]
     shared = {field: config.evaluation.get_ref(field) for field in config.evaluation}
     shared["max_new_tokens"] += rcrl.LABELS
     config.algorithms.rcrl.evaluation = ConfigDict(shared)
