@@ -6,7 +6,7 @@
 A language model is pretrained on demonstrations of fallible solvers and fine-tuned on a few right
 ones, lightly and long. Here all algorithms begin at the light one, expert iteration and PPO at all
 three; in the preset `study` all begin everywhere (PPO by the dense reward at the light one alone),
-with three seeds, more rollouts, reward models for three policies, and expert iteration on a second
+with three seeds, more rollouts, reward models for four policies, and expert iteration on a second
 model size. Every run has a folder and a page in members/.
 
 Expect, with seed 0, expert iteration and GRPO to gain most from the light start (RESULTS.md).

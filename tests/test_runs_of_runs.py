@@ -94,6 +94,7 @@ def test_a_comparison_s_members_and_verdicts():
     assert names == {
         "pretrained-0", "small-light-0", "small-pretrained-expert_iteration-0",
         "small-light-expert_iteration-0", "small-light-ppo-0", "small-light-ppo-0-reranked",
+        "small-light-start-0-reranked",
     }  # fmt: skip
     verdicts, config = read(workdir / "verdicts.json"), read(workdir / "config.json")["config"]
     assert verdicts.keys() == config["predictions"].keys()
@@ -110,3 +111,9 @@ def test_a_comparison_s_members_and_verdicts():
     assert "rerank_at_4_test" in reranked
     assert summary["R8_pass_over_rerank"] == pytest.approx(reranked["pass_over_rerank_test"])
     assert reranked["greedy_accuracy_test"] == pytest.approx(ppo["learned_greedy_accuracy_test"])
+    assert summary["reranked_ppo_rerank_at_4"] == pytest.approx(reranked["rerank_at_4_test"])
+    before = read(workdir / "members" / "small-light-start-0-reranked" / "summary.json")
+    assert summary["reranked_start_greedy_accuracy"] == pytest.approx(
+        ppo["start_greedy_accuracy_test"]
+    )
+    assert summary["reranked_start_rerank_at_4"] == pytest.approx(before["rerank_at_4_test"])

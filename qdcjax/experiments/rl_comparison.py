@@ -13,7 +13,13 @@ from typing import Any
 from qdcjax.experiments import from_config, publish, rl_comparison_report
 from qdcjax.experiments.members import Member, folder_of, open_members, run_members
 from qdcjax.experiments.rl_comparison_findings import PRETRAINED, Comparison
-from qdcjax.experiments.rl_comparison_runs import GREEDY, read_run, table_of
+from qdcjax.experiments.rl_comparison_runs import (
+    GREEDY,
+    START,
+    answers_table,
+    read_run,
+    table_of,
+)
 from qdcjax.measures.predictions import judge
 from qdcjax.workdir import Workdir
 
@@ -36,18 +42,17 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     most = runs[0].workdir.config["evaluation"]["samples"]
     sizes = sorted(config["plan"], key=lambda size: size != config["main_size"])
     comparison = Comparison(runs, config["main_start"], sizes, most)
-    main = config["main_size"], config["main_start"]
-    statistics = comparison.statistics(
-        [
-            [summaries[f"{member_name(*main, name, seed)}{RERANKED}"] for seed in config["seeds"]]
-            for name in config["reranked"]
-        ]
-    )
+    reranked = {
+        policy: [summaries[reranked_name(config, policy, seed)] for seed in config["seeds"]]
+        for policy in reranked_policies(config)
+    }
+    statistics = comparison.statistics([reranked[policy] for policy in config["reranked"]])
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
     results = table_of(runs, (GREEDY, f"maj_at_{most}", f"pass_at_{most}")) | statistics
+    results |= answers_table(reranked, most, config["evaluation"]["splits"][0])
     return publish.publish(
         workdir,
-        lambda: rl_comparison_report.report(workdir, comparison, results, verdicts),
+        lambda: rl_comparison_report.report(workdir, comparison, list(reranked), results, verdicts),
         publish.flat(results),
         verdicts,
     )
@@ -87,6 +92,17 @@ def member_name(size: str, start: str, algorithm: str, seed: int) -> str:
     return f"{size}-{start}-{algorithm}-{seed}"
 
 
+def reranked_policies(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """`start` and the algorithms whose policies have reward models of their own, if any have."""
+    return (START, *config["reranked"]) if config["reranked"] else ()
+
+
+def reranked_name(config: Mapping[str, Any], policy: str, seed: int) -> str:
+    """The member that gives a policy of the main start a reward model."""
+    main = config["main_size"], config["main_start"]
+    return f"{member_name(*main, policy, seed)}{RERANKED}"
+
+
 def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
     """Every run of the comparison, each after those that it goes on from.
 
@@ -105,16 +121,25 @@ def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
                     tuned["policy"]["pretrained"] = str(base)
                     yield Member(f"{size}-{start}-{seed}", tuned)
     for size, start, algorithm, seed in kinds_of(config):
-        policy = folder_of(path, f"{PRETRAINED}-{seed}") / "stages" / size
-        if start != PRETRAINED:
-            policy = folder_of(path, f"{size}-{start}-{seed}") / "stages" / "student"
         name = member_name(size, start, algorithm, seed)
-        learning = made(config["algorithms"][algorithm], seed, policy)
-        yield Member(name, learning)
-        main = (size, start) == (config["main_size"], config["main_start"])
-        if main and algorithm in config["reranked"]:
-            policy = folder_of(path, name) / "stages" / last_policy(learning)
-            yield Member(f"{name}{RERANKED}", made(config["rerank"], seed, policy))
+        stage = starting_stage(path, size, start, seed)
+        yield Member(name, made(config["algorithms"][algorithm], seed, stage))
+    main = config["main_size"], config["main_start"]
+    for policy in reranked_policies(config):
+        for seed in config["seeds"]:
+            stage = starting_stage(path, *main, seed)
+            if policy != START:
+                folder = folder_of(path, member_name(*main, policy, seed))
+                stage = folder / "stages" / last_policy(config["algorithms"][policy])
+            name = reranked_name(config, policy, seed)
+            yield Member(name, made(config["rerank"], seed, stage))
+
+
+def starting_stage(path: Path, size: str, start: str, seed: int) -> Path:
+    """Where the policy lies that algorithms begin with."""
+    if start == PRETRAINED:
+        return folder_of(path, f"{PRETRAINED}-{seed}") / "stages" / size
+    return folder_of(path, f"{size}-{start}-{seed}") / "stages" / "student"
 
 
 def made(config: Mapping[str, Any], seed: int, policy: Path | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from qdcjax.experiments import publish
 from qdcjax.experiments.rl_comparison_findings import DENSE, EXPERTS, PRETRAINED, SMOOTH, Comparison
-from qdcjax.experiments.rl_comparison_runs import GREEDY, OF_LAST, by_kind
+from qdcjax.experiments.rl_comparison_runs import GREEDY, OF_LAST, by_kind, ways_to_answer
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
 from qdcjax.reporting import figures
@@ -18,10 +18,25 @@ Results = Mapping[str, float | Interval]
 
 
 def report(
-    workdir: Workdir, comparison: Comparison, results: Results, verdicts: Sequence[Verdict]
+    workdir: Workdir,
+    comparison: Comparison,
+    reranked: Sequence[str],
+    results: Results,
+    verdicts: Sequence[Verdict],
 ) -> Report:
-    """The whole page."""
+    """The whole page.
+
+    Args:
+      workdir: of the comparison.
+      comparison: its runs.
+      reranked: policies of the main start that have reward models of their own.
+      results: name → figure, as for the summary.
+      verdicts: on the predictions.
+    """
     start, size = comparison.main_start, comparison.sizes[0]
+    sections = [accuracy_section(workdir, comparison, results), curves_section(workdir, comparison)]
+    if reranked:
+        sections.insert(1, answers_section(workdir, comparison, reranked, results))
     headline = [
         HeadlineRow(
             f"{words(kind[2])}: greedy accuracy gained",
@@ -39,10 +54,7 @@ def report(
         run=publish.run_facts(workdir),
         headline=headline,
         verdicts=verdicts,
-        sections=[
-            accuracy_section(workdir, comparison, results),
-            curves_section(workdir, comparison),
-        ],
+        sections=sections,
     )
 
 
@@ -80,6 +92,24 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
         )
     units = [*[""] * 5, *["%"] * 6, "", ""]
     return Section("Accuracy", "", plates, [Table(columns, rows, "Every run.", units)])
+
+
+def answers_section(
+    workdir: Workdir, comparison: Comparison, reranked: Sequence[str], results: Results
+) -> Section:
+    """Policies of the main start, asked in several ways: R8."""
+    ways = ways_to_answer(comparison.most)
+    found = {words(of): [results[f"reranked_{of}_{way}"] for way in ways] for of in reranked}
+    figure = figures.grouped_bars(list(ways.values()), found, "way to answer", "right")
+    path = figures.save(figure, workdir.path / "figures" / "ways_to_answer.png")
+    text = (
+        f"From the start {comparison.main_start}. For rerank@{comparison.most} each policy has an "
+        "outcome reward model that learned from its own solutions of validation questions; "
+        f"pass@{comparison.most} is what a perfect one would give."
+    )
+    columns, rows = ["policy", *ways.values()], [[name, *of] for name, of in found.items()]
+    table = Table(columns, rows, "Every policy.", ["", *["%"] * len(ways)])
+    return Section("Ways to answer", text, [Plate(path, "Share of questions right.")], [table])
 
 
 def curves_section(workdir: Workdir, comparison: Comparison) -> Section:

@@ -126,6 +126,31 @@ def table_of(runs: Sequence[Learned], figures: Sequence[str]) -> dict[str, Inter
     return found
 
 
+def answers_table(
+    reranked: Mapping[str, Sequence[Mapping[str, float]]], most: int, split: str
+) -> dict[str, Interval]:
+    """`reranked_<policy>_<way to answer>` → means over seeds.
+
+    Args:
+      reranked: policy → the summaries of its seeds, each evaluated with a reward model of its own.
+      most: K samples a question.
+      split: of the test questions.
+    """
+    return {
+        f"reranked_{policy}_{way}": over_runs(
+            [publish.interval(of, f"{way}_{split}") for of in seeds]
+        )
+        for policy, seeds in reranked.items()
+        for way in ways_to_answer(most)
+    }
+
+
+def ways_to_answer(most: int) -> dict[str, str]:
+    """Figure → what a reader calls it, from the fewest samples of K to all that one could want."""
+    of_many = {f"{way}_at_{most}": f"{way}@{most}" for way in ("maj", "rerank", "pass")}
+    return {GREEDY: "greedy", "sampled_accuracy": "one sample"} | of_many
+
+
 def gain(figure: str, since: str = START, until: str = LAST) -> Callable[[Learned], np.ndarray]:
     """What a run's policy gained in a figure, on each question."""
     return lambda run: run.policies[until][figure] - run.policies[since][figure]

@@ -17,8 +17,12 @@ from qdcjax.experiments.rl_comparison_findings import (
     least,
     rollouts_needed,
 )
-from qdcjax.experiments.rl_comparison_report import accuracy_section, curves_section
-from qdcjax.experiments.rl_comparison_runs import Learned, table_of
+from qdcjax.experiments.rl_comparison_report import (
+    accuracy_section,
+    answers_section,
+    curves_section,
+)
+from qdcjax.experiments.rl_comparison_runs import Learned, answers_table, table_of
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import judge
 
@@ -197,6 +201,28 @@ def test_the_table_has_means_over_seeds():
     assert found["small_light_ppo_kl"].value == 2.0
     assert "small_light_ppo_distinct" not in found
     assert found["small_light_ppo_rollouts"] == 200
+
+
+def test_ways_to_answer_before_and_after(tmp_path):
+    ways = ["greedy_accuracy", "sampled_accuracy", "maj_at_4", "rerank_at_4", "pass_at_4"]
+    asked = {
+        policy: [
+            {f"{way}_test{end}": base + n / 10 for n, way in enumerate(ways)
+             for end in ("", "_low", "_high")} for base in bases
+        ]
+        for policy, bases in {"start": (0.1, 0.3), "ppo": (0.4, 0.6)}.items()
+    }  # fmt: skip
+    results = answers_table(asked, 4, "test")
+    assert results["reranked_start_rerank_at_4"].value == pytest.approx(0.2 + 0.3)
+    assert results["reranked_ppo_greedy_accuracy"].value == pytest.approx(0.5)
+    comparison = Comparison([], "light", ["small"], 4)
+    folder = types.SimpleNamespace(path=tmp_path)
+    section = answers_section(folder, comparison, list(asked), results)
+    assert section.tables[0].columns == [
+        "policy", "greedy", "one sample", "maj@4", "rerank@4", "pass@4",
+    ]  # fmt: skip
+    name, *values = section.tables[0].rows[1]
+    assert name == "PPO" and values[3].value == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("preset", ["", "study"])
