@@ -40,8 +40,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     kinds = {member_name(*kind): kind for kind in kinds_of(config)}
     runs = [read_run(kind, opened[name], summaries[name]) for name, kind in kinds.items()]
     most = runs[0].workdir.config["evaluation"]["samples"]
-    sizes = sorted(config["plan"], key=lambda size: size != config["main_size"])
-    comparison = Comparison(runs, config["main_start"], sizes, most)
+    comparison = Comparison(runs, config["main_start"], sizes_of(config), most)
     reranked = {
         policy: [summaries[reranked_name(config, policy, seed)] for seed in config["seeds"]]
         for policy in reranked_policies(config)
@@ -78,12 +77,18 @@ def check(config: Mapping[str, Any]) -> None:
         raise ValueError(f"seeds={config['seeds']} must be different numbers, at least one")
 
 
+def sizes_of(config: Mapping[str, Any]) -> list[str]:
+    """The sizes of the plan, the main one first."""
+    return sorted(config["plan"], key=lambda size: size != config["main_size"])
+
+
 def kinds_of(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int]]:
-    """Size, start, algorithm and seed of every run of an algorithm."""
+    """Size, start, algorithm and seed of every run of an algorithm, in a reader's order."""
     for seed in config["seeds"]:
-        for size, starts in config["plan"].items():
-            for start, algorithms in starts.items():
-                for algorithm in algorithms:
+        for size in sizes_of(config):
+            starts = config["plan"][size]
+            for start in sorted(starts, key=lambda start: start != PRETRAINED):
+                for algorithm in starts[start]:
                     yield size, start, algorithm, seed
 
 

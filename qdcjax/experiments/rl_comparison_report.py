@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qdcjax.experiments import publish
-from qdcjax.experiments.rl_comparison_findings import DENSE, EXPERTS, PRETRAINED, SMOOTH, Comparison
+from qdcjax.experiments.rl_comparison_findings import DENSE, EXPERTS, SMOOTH, Comparison
 from qdcjax.experiments.rl_comparison_runs import GREEDY, OF_LAST, by_kind, ways_to_answer
 from qdcjax.measures.intervals import Interval
 from qdcjax.measures.predictions import Verdict
@@ -64,8 +64,7 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
     kinds = list(by_kind(comparison.runs))
     for figure, label in {GREEDY: "greedy", f"pass_at_{most}": f"pass@{most}"}.items():
         for size in comparison.sizes:
-            starts = dict.fromkeys(k[1] for k in kinds if k[0] == size)
-            starts = sorted(starts, key=lambda start: start != PRETRAINED)
+            starts = list(dict.fromkeys(k[1] for k in kinds if k[0] == size))
             algorithms = list(dict.fromkeys(k[2] for k in kinds if k[0] == size and k[2] != DENSE))
             before = [results[f"{size}_{s}_{algorithms[0]}_{figure}_before"] for s in starts]
             bars = {"before": before} | {

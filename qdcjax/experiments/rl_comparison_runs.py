@@ -114,8 +114,9 @@ def table_of(runs: Sequence[Learned], figures: Sequence[str]) -> dict[str, Inter
     for kind, same in by_kind(runs).items():
         name, split = "_".join(kind), same[0].workdir.config["evaluation"]["splits"][0]
         for figure in figures:
-            found[f"{name}_{figure}_before"] = mean(same, lambda r: r.policies[START][figure])  # noqa: B023
-            found[f"{name}_{figure}_after"] = mean(same, lambda r: r.policies[LAST][figure])  # noqa: B023
+            for when, policy in {"before": START, "after": LAST}.items():
+                share = mean(same, lambda r: r.policies[policy][figure])  # noqa: B023
+                found[f"{name}_{figure}_{when}"] = share.within(0, 1)
             found[f"{name}_{figure}_gain"] = mean(same, gain(figure))
         for figure in OF_LAST:
             of_seeds = [run.of_last(f"{figure}_{split}") for run in same]
@@ -139,7 +140,7 @@ def answers_table(
     return {
         f"reranked_{policy}_{way}": over_runs(
             [publish.interval(of, f"{way}_{split}") for of in seeds]
-        )
+        ).within(0, 1)
         for policy, seeds in reranked.items()
         for way in ways_to_answer(most)
     }

@@ -28,6 +28,11 @@ class Interval:
     high: float
     method: str = ""
 
+    def within(self, least: float, most: float) -> "Interval":
+        """The part of the interval in which the figure can be: a share is in 0…1."""
+        low, high = (min(max(end, least), most) for end in (self.low, self.high))
+        return dataclasses.replace(self, low=low, high=high)
+
 
 def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """The mean over seeds, with Student's interval: mean ± t_{n−1} · s / √n.

@@ -10,7 +10,7 @@ import pytest
 
 from configs import rl_comparison
 from qdcjax.experiments import from_config
-from qdcjax.experiments.rl_comparison import check, members_of
+from qdcjax.experiments.rl_comparison import check, kinds_of, members_of
 from qdcjax.experiments.rl_comparison_findings import (
     NOT_RUN,
     Comparison,
@@ -215,6 +215,7 @@ def test_ways_to_answer_before_and_after(tmp_path):
     results = answers_table(asked, 4, "test")
     assert results["reranked_start_rerank_at_4"].value == pytest.approx(0.2 + 0.3)
     assert results["reranked_ppo_greedy_accuracy"].value == pytest.approx(0.5)
+    assert results["reranked_ppo_pass_at_4"].high == 1, "two seeds know little, but this"
     comparison = Comparison([], "light", ["small"], 4)
     folder = types.SimpleNamespace(path=tmp_path)
     section = answers_section(folder, comparison, list(asked), results)
@@ -261,6 +262,17 @@ def test_each_member_comes_after_those_that_it_goes_on_from(tmp_path, preset):
         seeds[member.name] = member.config["seed"]
     assert set(seeds.values()) == set(config["seeds"])
     assert len({member.config["task"]["max_depth"] for member in members}) == 1
+
+
+def test_runs_come_in_a_reader_s_order():
+    """Sizes, starts: the main size first, and the model that was only pretrained."""
+    config = rl_comparison.get_config("study").to_dict()
+    config["plan"] = {size: dict(sorted(of.items())) for size, of in sorted(config["plan"].items())}
+    kinds = [kind[:2] for kind in kinds_of(config) if kind[3] == 0]
+    assert list(dict.fromkeys(kinds)) == [
+        ("small", "pretrained"), ("small", "light"), ("small", "long"),
+        ("large", "pretrained"), ("large", "light"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", ["", "study"])

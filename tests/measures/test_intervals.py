@@ -247,3 +247,10 @@ def test_errors_are_one_line(call, words):
     with pytest.raises(ValueError, match=words) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_an_interval_is_cut_to_what_the_figure_can_be():
+    wide = Interval(0.9, -0.2, 1.3, "t").within(0, 1)
+    assert (wide.value, wide.low, wide.high, wide.method) == (0.9, 0, 1, "t")
+    assert Interval(0.5, 0.4, 0.6).within(0, 1) == Interval(0.5, 0.4, 0.6)
+    assert math.isnan(Interval(0.5, math.nan, math.nan).within(0, 1).low)
