@@ -1,7 +1,7 @@
 """What the comparison says of the predictions R1–R8 (arXiv 2403.04642).
 
 A statistic of one seed is an estimate over its test questions, paired by question where policies
-are compared; of several seeds it is their mean, with both errors (`intervals.over_runs`).
+are compared; of several seeds it is their mean, with Student's interval (`over_seeds`).
 """
 
 import dataclasses
@@ -20,8 +20,9 @@ from qdcjax.experiments.rl_comparison_runs import (
     by_kind,
     gain,
     mean,
+    over_seeds,
 )
-from qdcjax.measures.intervals import Interval, bootstrap_statistics, over_runs, students_t
+from qdcjax.measures.intervals import Interval, bootstrap_statistics
 
 EXPERTS, PPO, DENSE, PRETRAINED, LONG = "expert_iteration", "ppo", "ppo_dense", "pretrained", "long"
 NEARLY = 0.95  # of the final accuracy (R6)
@@ -77,10 +78,10 @@ class Comparison:
             "R3_gains": self.least_gain(),
             "R4_experts": self.early_half(experts),
             "R4_ppo": self.early_half(ppo),
-            "R5_early": over_seeds([early_lead(*pair) for pair in zip(dense, ppo, strict=False)]),
+            "R5_early": of_pairs(early_lead, dense, ppo),
             "R5_end": difference(dense, ppo, GREEDY),
-            "R6": over_seeds([decades(*pair) for pair in zip(experts, ppo, strict=False)]),
-            "R7": over_runs(growth) if growth else NOT_RUN,
+            "R6": of_pairs(decades, experts, ppo),
+            "R7": over_seeds(growth) if growth else NOT_RUN,
             **{f"R8_{name}": least([lead(name, of) for of in reranked]) for name in ORDER},
         }
 
@@ -88,7 +89,7 @@ class Comparison:
         """Best − worst algorithm less half of (best − start), in greedy accuracy."""
         algorithms = dict.fromkeys(r.algorithm for r in self.runs if r.algorithm != DENSE)
         by_seed = zip(*filter(None, map(self.of, algorithms)), strict=True)
-        return over_runs([_spread(same) for same in by_seed])
+        return over_seeds([_spread(same) for same in by_seed])
 
     def gap(self, size: str) -> Interval:
         """How much better expert iteration ends when fine-tuning comes before it."""
@@ -154,7 +155,7 @@ def lead(name: str, reranked: Sequence[Mapping]) -> Interval:
       reranked: the summaries of one policy's seeds.
     """
     figure = next(figure for figure in reranked[0] if figure.startswith(name))
-    return over_runs([publish.interval(of, figure) for of in reranked])
+    return over_seeds([publish.interval(of, figure) for of in reranked])
 
 
 def averaged(runs: Sequence[Learned], values: Callable[[Learned], np.ndarray]) -> Interval:
@@ -172,13 +173,16 @@ def difference(
     return mean(ours, lambda r: r.policies[when][figure] - other[r.seed].policies[when][figure])
 
 
-def over_seeds(values: Sequence[float]) -> Interval:
-    """A statistic that has no interval within a seed."""
-    if not values:
+def of_pairs(
+    statistic: Callable[[Learned, Learned], float],
+    ours: Sequence[Learned],
+    theirs: Sequence[Learned],
+) -> Interval:
+    """A statistic of two runs of a seed that has no interval within the seed."""
+    if not ours or not theirs:
         return NOT_RUN
-    if len(values) < 2:
-        return Interval(values[0], math.nan, math.nan, "one seed, no interval")
-    return students_t(values)
+    values = [statistic(*pair) for pair in zip(ours, theirs, strict=True)]
+    return over_seeds([Interval(v, math.nan, math.nan, "one seed, no interval") for v in values])
 
 
 def early_lead(ours: Learned, theirs: Learned) -> float:
