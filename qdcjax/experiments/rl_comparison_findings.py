@@ -1,7 +1,7 @@
 """What the comparison says of the predictions R1–R8 (arXiv 2403.04642).
 
 A statistic of one seed is an estimate over its test questions, paired by question where policies
-are compared; of several seeds it is their mean, with Student's interval (`over_seeds`).
+are compared; of several seeds it is their mean, with Student's interval (`over_replicates`).
 """
 
 import dataclasses
@@ -20,9 +20,8 @@ from qdcjax.experiments.rl_comparison_runs import (
     by_kind,
     gain,
     mean,
-    over_seeds,
 )
-from qdcjax.measures.intervals import Interval, bootstrap_statistics
+from qdcjax.measures.intervals import Interval, bootstrap_statistics, over_replicates
 
 EXPERTS, PPO, DENSE, PRETRAINED, LONG = "expert_iteration", "ppo", "ppo_dense", "pretrained", "long"
 NEARLY = 0.95  # of the final accuracy (R6)
@@ -81,7 +80,7 @@ class Comparison:
             "R5_early": of_pairs(early_lead, dense, ppo),
             "R5_end": difference(dense, ppo, GREEDY),
             "R6": of_pairs(decades, experts, ppo),
-            "R7": over_seeds(growth) if growth else NOT_RUN,
+            "R7": over_replicates(growth) if growth else NOT_RUN,
             **{f"R8_{name}": least([lead(name, of) for of in reranked]) for name in ORDER},
         }
 
@@ -89,7 +88,7 @@ class Comparison:
         """Best − worst algorithm less half of (best − start), in greedy accuracy."""
         algorithms = dict.fromkeys(r.algorithm for r in self.runs if r.algorithm != DENSE)
         by_seed = zip(*filter(None, map(self.of, algorithms)), strict=True)
-        return over_seeds([_spread(same) for same in by_seed])
+        return over_replicates([_spread(same) for same in by_seed])
 
     def gap(self, size: str) -> Interval:
         """How much better expert iteration ends when fine-tuning comes before it."""
@@ -155,7 +154,7 @@ def lead(name: str, reranked: Sequence[Mapping]) -> Interval:
       reranked: the summaries of one policy's seeds.
     """
     figure = next(figure for figure in reranked[0] if figure.startswith(name))
-    return over_seeds([publish.interval(of, figure) for of in reranked])
+    return over_replicates([publish.interval(of, figure) for of in reranked])
 
 
 def averaged(runs: Sequence[Learned], values: Callable[[Learned], np.ndarray]) -> Interval:
@@ -182,7 +181,9 @@ def of_pairs(
     if not ours or not theirs:
         return NOT_RUN
     values = [statistic(*pair) for pair in zip(ours, theirs, strict=True)]
-    return over_seeds([Interval(v, math.nan, math.nan, "one seed, no interval") for v in values])
+    return over_replicates(
+        [Interval(v, math.nan, math.nan, "one seed, no interval") for v in values]
+    )
 
 
 def early_lead(ours: Learned, theirs: Learned) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from qdcjax.experiments import policy_figures, publish
 from qdcjax.experiments.policy_gradient_report import ROLLOUTS
-from qdcjax.measures.intervals import Interval, bootstrap, students_t
+from qdcjax.measures.intervals import Interval, bootstrap, over_replicates, students_t
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.workdir import Workdir
 
@@ -101,18 +101,9 @@ def by_kind(runs: Sequence[Learned]) -> dict[tuple[str, str, str], list[Learned]
 
 def mean(runs: Sequence[Learned], values: Callable[[Learned], np.ndarray]) -> Interval:
     """The mean over questions and seeds of what `values` gives of each question [N]."""
-    return over_seeds([bootstrap(values(run), run.questions) for run in runs])
-
-
-def over_seeds(estimates: Sequence[Interval]) -> Interval:
-    """The mean over seeds, with Student's interval; one seed keeps its own.
-
-    Each seed has its own test questions. So what seeds differ by holds the questions' error too,
-    and the estimates' own intervals add nothing.
-    """
-    if len(estimates) == 1:
-        return estimates[0]
-    return students_t([estimate.value for estimate in estimates])
+    if len(runs) == 1:
+        return bootstrap(values(runs[0]), runs[0].questions)
+    return students_t([values(run).mean() for run in runs])
 
 
 def table_of(runs: Sequence[Learned], figures: Sequence[str]) -> dict[str, Interval | float]:
@@ -132,7 +123,7 @@ def table_of(runs: Sequence[Learned], figures: Sequence[str]) -> dict[str, Inter
         for figure in OF_LAST:
             of_seeds = [run.of_last(f"{figure}_{split}") for run in same]
             if all(of_seeds):  # a policy that is asked with markers has no divergence
-                found[f"{name}_{figure}"] = over_seeds(of_seeds)
+                found[f"{name}_{figure}"] = over_replicates(of_seeds)
         for figure in ("rollouts", "gradient_steps"):
             found[f"{name}_{figure}"] = same[0].of_last(figure).value
     return found
@@ -149,7 +140,7 @@ def answers_table(
       split: of the test questions.
     """
     return {
-        f"reranked_{policy}_{way}": over_seeds(
+        f"reranked_{policy}_{way}": over_replicates(
             [publish.interval(of, f"{way}_{split}") for of in seeds]
         ).within(0, 1)
         for policy, seeds in reranked.items()

@@ -224,7 +224,8 @@ def over_runs(runs: Sequence[Interval], confidence: float = 0.95) -> Interval:
 
     Each end is √(t² + m²) away from the mean: t is Student's half-width over the runs, m the mean
     distance of the runs' own ends. That is right where the runs share their questions, and too wide
-    where each has its own. A run without ends counts as exact; one run keeps its own interval.
+    where each has its own (`over_replicates`). A run without ends counts as exact; one run keeps
+    its own interval.
 
     Args:
       runs: the figure of each, at least one.
@@ -242,6 +243,21 @@ def over_runs(runs: Sequence[Interval], confidence: float = 0.95) -> Interval:
         seeds.value + math.hypot(half, above),
         f"{seeds.method} and the runs' own intervals, in quadrature",
     )
+
+
+def over_replicates(runs: Sequence[Interval], confidence: float = 0.95) -> Interval:
+    """The mean of one figure over runs that each have their own seed and their own questions.
+
+    Student's interval: what such runs differ by holds the questions' error too, and their own
+    intervals add nothing. One run keeps its own.
+
+    Args:
+      runs: the figure of each, at least one.
+      confidence: of the result.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    return students_t([run.value for run in runs], confidence)
 
 
 def _finite(name: str, values: ArrayLike) -> np.ndarray:

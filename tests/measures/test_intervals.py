@@ -11,6 +11,7 @@ from qdcjax.measures.intervals import (
     bootstrap,
     bootstrap_statistics,
     draws,
+    over_replicates,
     over_runs,
     over_seeds,
     percentiles,
@@ -254,3 +255,9 @@ def test_an_interval_is_cut_to_what_the_figure_can_be():
     assert (wide.value, wide.low, wide.high, wide.method) == (0.9, 0, 1, "t")
     assert Interval(0.5, 0.4, 0.6).within(0, 1) == Interval(0.5, 0.4, 0.6)
     assert math.isnan(Interval(0.5, math.nan, math.nan).within(0, 1).low)
+
+
+def test_replicates_have_students_interval_alone():
+    runs = [Interval(0.4, 0.1, 0.9), Interval(0.6, 0.5, 0.7), Interval(0.5, 0.2, 0.8)]
+    assert over_replicates(runs) == students_t([0.4, 0.6, 0.5])
+    assert over_replicates(runs[:1]) is runs[0]
