@@ -59,6 +59,14 @@ class JsonTokenizer:
         kept = [int(i) for i in ids if int(i) not in self._skipped]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
+    def with_token(self, text: str) -> "JsonTokenizer":
+        """The same tokeniser with one more added token."""
+        if self._tokenizer.token_to_id(text) is not None:
+            return self
+        grown = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+        grown.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False)])
+        return JsonTokenizer(grown, self.bos_id, self.eos_id, self.pad_id)
+
     def save(self, folder: str | Path) -> None:
         """Writes `tokenizer.json`, and `tokenizer_config.json` with the special tokens' names."""
         folder = Path(folder)

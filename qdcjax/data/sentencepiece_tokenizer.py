@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 FILE_NAME = "tokenizer.model"
 OWN_PIECES = ("\n", "<<", ">>", "####")  # the marks of GSM8K's calculations and answers
@@ -62,6 +63,15 @@ class SentencePieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, without begin, end and padding."""
         return self._processor.decode([int(i) for i in ids if int(i) not in self._skipped])
+
+    def with_token(self, text: str) -> "SentencePieceTokenizer":
+        """The same tokeniser with one more user-defined piece, the last one."""
+        processor = self._processor
+        if processor.piece_to_id(text) != processor.unk_id():
+            return self
+        model = sentencepiece_model_pb2.ModelProto.FromString(processor.serialized_model_proto())
+        model.pieces.add(piece=text, score=0.0, type=model.SentencePiece.USER_DEFINED)
+        return SentencePieceTokenizer(model.SerializeToString())
 
     def save(self, folder: str | Path) -> None:
         """Writes `tokenizer.model` into `folder`."""

@@ -35,6 +35,12 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; begin, end and padding are left out."""
 
+    def with_token(self, text: str) -> "Tokenizer":
+        """The same tokeniser with one token more, which a text becomes wherever it stands.
+
+        One that has such a token already gives itself.
+        """
+
     def save(self, folder: str | Path) -> None:
         """Writes the tokeniser's own files into a folder, for `load_tokenizer`."""
 

@@ -1,8 +1,10 @@
 """A trained model on disk: its shape (`model.json`), parameters (Orbax) and tokeniser."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,33 @@ class StoredModel:
         kept = {name: jax.tree.map(jnp.copy, self.params[name]) for name in fresh
                 if name in self.params}  # fmt: skip
         return StoredModel(model, {**fresh, **kept}, self.tokenizer)
+
+    def with_token(self, text: str) -> "StoredModel":
+        """The same model with one more token, whose rows begin as the mean of all others'.
+
+        A spare row of the embedding becomes the token's; without one the embedding grows, to a
+        multiple of the mesh's tensor axis.
+        """
+        tokenizer, config = self.tokenizer.with_token(text), self.model.config
+        mesh, known = mesh_of(self.params), self.tokenizer.vocab_size
+        if tokenizer.vocab_size == known:
+            return self
+        parts = mesh.shape["tensor"]
+        rows = max(config.vocab_size, parts * math.ceil(tokenizer.vocab_size / parts))
+        model = Transformer(dataclasses.replace(config, vocab_size=rows))
+
+        @functools.partial(jax.jit, out_shardings=param_shardings(model, mesh))
+        def grow(params):
+            grown = dict(params)
+            for module, name, axis in (("embed", "embedding", 0), ("head", "kernel", 1)):
+                if module in params:
+                    old = jax.lax.slice_in_dim(params[module][name], 0, known, axis=axis)
+                    mean = jnp.mean(old, axis, keepdims=True)
+                    new = jnp.repeat(mean, rows - known, axis)
+                    grown[module] = params[module] | {name: jnp.concatenate([old, new], axis)}
+            return grown
+
+        return StoredModel(model, grow(self.params), tokenizer)
 
 
 def save_model(folder: Path, stored: StoredModel) -> None:

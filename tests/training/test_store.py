@@ -3,9 +3,11 @@ import json
 
 import chex
 import jax
+import numpy as np
 import pytest
 
 from qdcjax.models.transformer import Transformer
+from qdcjax.training.sharding import MeshConfig, init_on_mesh, make_mesh
 from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model, save_model
 
 
@@ -46,3 +48,56 @@ def test_a_model_that_was_cut_in_writing_is_no_model(policy, tmp_path):
     (tmp_path / SHAPE_FILE).unlink()  # it is written last
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path)
+
+
+MARK = "[BAD]"
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_one_more_token_begins_as_the_mean_of_the_others(
+    tokenizer, policy, random_params, tmp_path, tied
+):
+    config = dataclasses.replace(
+        policy.model.config, vocab_size=tokenizer.vocab_size, layers=1, tied=tied
+    )
+    old = StoredModel(Transformer(config), random_params(Transformer(config)), tokenizer)
+    new = old.with_token(MARK)
+    known = tokenizer.vocab_size
+    assert new.tokenizer.vocab_size == new.model.config.vocab_size == known + 1
+    assert new.tokenizer.encode(f"so {MARK} 3")[-3:].count(known) == 1
+    rows = new.params["embed"]["embedding"]
+    np.testing.assert_allclose(rows[known], np.mean(rows[:known], 0), atol=1e-6)
+
+    tokens = np.asarray([[tokenizer.bos_id, *tokenizer.encode("Ann has 3 eggs.")]])
+    before, after = (m.model.apply({"params": m.params}, tokens) for m in (old, new))
+    np.testing.assert_allclose(after[..., :known], before, atol=1e-5)
+    np.testing.assert_allclose(after[..., known], before.mean(-1), atol=1e-4)
+
+    save_model(tmp_path, new)
+    back = load_model(tmp_path)
+    assert back.tokenizer.encode(MARK) == new.tokenizer.encode(MARK)
+    assert back.with_token(MARK) is back, "it has the token"
+
+
+def test_a_spare_row_becomes_the_token_s(tokenizer, policy, random_params):
+    spare = tokenizer.vocab_size + 7
+    config = dataclasses.replace(policy.model.config, vocab_size=spare, layers=1)
+    new = StoredModel(Transformer(config), random_params(Transformer(config)), tokenizer)
+    new = new.with_token(MARK)
+    assert new.model.config.vocab_size == spare
+    rows = np.asarray(new.params["embed"]["embedding"])
+    assert len(rows) == spare
+    np.testing.assert_allclose(rows[-1], rows[: tokenizer.vocab_size].mean(0), atol=1e-6)
+
+
+def test_a_mesh_that_cuts_the_vocabulary_gets_rows_that_it_divides(tokenizer, policy):
+    mesh = make_mesh(MeshConfig(data=-1, tensor=2))
+    known = tokenizer.vocab_size - tokenizer.vocab_size % 2
+    config = dataclasses.replace(policy.model.config, vocab_size=known + 2, layers=1)
+    params = init_on_mesh(Transformer(config), jax.random.key(0), mesh)
+    old = StoredModel(Transformer(config), params, tokenizer)
+    for number in range(3):
+        old = old.with_token(f"[{number}]")
+    assert old.model.config.vocab_size % 2 == 0
+    assert old.model.config.vocab_size - old.tokenizer.vocab_size in (0, 1)
+    assert old.params["embed"]["embedding"].sharding.spec[0] == "tensor"
