@@ -46,11 +46,33 @@ class Prefix:
     truth: bool | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What a solution is to be sampled from, when that is more than a question.
+
+    Attributes:
+      problem: that it tries to solve.
+      context: ids between the question and the solution, such as those of a draft to refine.
+      kept: ids that the solution begins with.
+    """
+
+    problem: Problem
+    context: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+
+
 def parts_of_problems(
     policy: StoredModel, problems: Sequence[Problem], settings: SamplingSettings
 ) -> list[tuple[Sequence[Problem], SamplingSettings]]:
     """Parts of a table of solutions: some of the problems each, sampled by the same programs."""
     return _parts(problems, _prompts(policy, problems, [()] * len(problems)), settings)
+
+
+def parts_of_attempts(
+    policy: StoredModel, attempts: Sequence[Attempt], settings: SamplingSettings
+) -> list[tuple[Sequence[Attempt], SamplingSettings]]:
+    """Parts of a table of attempts likewise."""
+    return _parts(attempts, _prompts(policy, *_beginnings(attempts)), settings)
 
 
 def parts_of_prefixes(
@@ -89,6 +111,24 @@ def sample_solutions(
     Solutions are graded in a thread while others are still being sampled. `watch` gets the seconds
     of `generation`, of `grading` (in the thread), and of `waiting` for grades at the end.
     """
+    attempts = [Attempt(problem) for problem in problems]
+    return sample_attempts(policy, task, attempts, settings, key, description, of_tokens, watch)
+
+
+def sample_attempts(
+    policy: StoredModel,
+    task: Task,
+    attempts: Sequence[Attempt],
+    settings: SamplingSettings,
+    key: jax.Array,
+    description: str,
+    of_tokens: Sequence[str] = (),
+    watch: Stopwatch | None = None,
+) -> dict[str, list[Any]]:
+    """K solutions of every attempt: `sample_solutions` after a context, and from a beginning.
+
+    A solution is what was kept and what was sampled; `of_tokens` are of the latter alone.
+    """
     watch = watch or Stopwatch()
     separators = separator_tokens(policy.tokenizer)
     graded: dict[int, Future] = {}
@@ -96,7 +136,7 @@ def sample_solutions(
     def rows_of(n: int, samples: Samples) -> list[dict[str, Any]]:
         with watch.timed("grading"):
             return [
-                _graded(policy, task, problems[n], samples, (n, k), settings, separators, of_tokens)
+                _graded(policy, task, attempts[n], samples, (n, k), settings, separators, of_tokens)
                 for k in range(settings.samples)
             ]
 
@@ -106,16 +146,15 @@ def sample_solutions(
             graded.update({int(n): pool.submit(rows_of, int(n), samples) for n in whole})
 
         with watch.timed("generation"):
-            nothing = [()] * len(problems)
-            _complete(policy, problems, nothing, settings, key, description, finished)
+            _complete(policy, *_beginnings(attempts), settings, key, description, finished)
         with watch.timed("waiting"):
-            return _columns([row for n in range(len(problems)) for row in graded[n].result()])
+            return _columns([row for n in range(len(attempts)) for row in graded[n].result()])
 
 
 def _graded(
     policy: StoredModel,
     task: Task,
-    problem: Problem,
+    attempt: Attempt,
     samples: Samples,
     at: tuple[int, int],
     settings: SamplingSettings,
@@ -123,8 +162,8 @@ def _graded(
     of_tokens: Sequence[str],
 ) -> dict[str, Any]:
     """A row of `sample_solutions`: the sample at [n, k]."""
-    length = samples.lengths[at]
-    tokens = samples.tokens[at][:length].tolist()
+    problem, length = attempt.problem, samples.lengths[at]
+    tokens = [*attempt.kept, *samples.tokens[at][:length].tolist()]
     text = policy.tokenizer.decode(tokens)
     truncated = bool(samples.truncated[at])
     steps = segment(tokens, policy.tokenizer, separators, settings.marker)
@@ -210,6 +249,11 @@ def step_truth(task: Task, problem: Problem, steps: Sequence[str]) -> list[bool]
     """The task's exact check of the steps, or nothing where it has none."""
     check = getattr(task, "step_truth", None)
     return [bool(valid) for valid in check(problem, steps)] if check else []
+
+
+def _beginnings(attempts: Sequence[Attempt]) -> tuple[list[Problem], list[tuple[int, ...]]]:
+    """What each is asked, and the ids that follow the question."""
+    return [a.problem for a in attempts], [(*a.context, *a.kept) for a in attempts]
 
 
 def _complete(

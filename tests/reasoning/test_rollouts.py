@@ -9,7 +9,14 @@ import pytest
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.decoding import Samples, SamplingSettings, stream
 from qdcjax.reasoning import rollouts
-from qdcjax.reasoning.rollouts import Prefix, prefixes_of, sample_solutions, verify
+from qdcjax.reasoning.rollouts import (
+    Attempt,
+    Prefix,
+    prefixes_of,
+    sample_attempts,
+    sample_solutions,
+    verify,
+)
 from qdcjax.tasks import answers
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.store import StoredModel
@@ -113,6 +120,26 @@ def test_a_number_too_long_to_read_is_an_error(stored, said):
 def test_samples_are_counted_from_the_first_one_asked_for(stored, said):
     table = solutions(stored, Graded(), [SUM], [["#### 9", "#### 8"]], said, first_sample=6)
     assert table["sample"] == [6, 7] and table["truth"] == [[], []]
+
+
+def test_a_solution_begins_with_what_was_kept_and_not_with_its_context(stored, said):
+    tokenizer = stored.tokenizer
+    kept = "<<5*1=5>>5\n"
+    context, begun = (tuple(tokenizer.encode(text)) for text in ("#### 8", kept))
+    asked = said([["<<5+4=9>>9\n#### 9"], ["#### 36"]])
+    attempts = [Attempt(SUM, context, begun), Attempt(BOXES)]
+    table = sample_attempts(
+        stored, Checked(), attempts, SamplingSettings(samples=1), jax.random.key(0), ""
+    )
+    assert table["text"] == [kept + "<<5+4=9>>9\n#### 9", "#### 36"]
+    assert table["correct"] == [True, True]
+    assert table["steps"] == [["<<5*1=5>>5", "<<5+4=9>>9"], []]
+    assert table["truth"] == [[True, True], []]
+    prompts = encode_prompts(tokenizer, [prompt_text(p.question) for p in (SUM, BOXES)])
+    assert list(asked[0].tokens[0]) == [*prompts[0], *context, *begun]
+    assert list(asked[0].tokens[1]) == prompts[1]
+    assert asked[0].streams[0] == stream(SUM.id, *context, *begun)
+    assert asked[0].streams[1] == stream(BOXES.id), "as for a question alone"
 
 
 def draft(problem: str, tokens, steps, ends, truth) -> dict:
