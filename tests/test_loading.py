@@ -73,7 +73,7 @@ def test_samples_are_a_function_of_the_key(student, questions):
 @pytest.mark.parametrize("model", ["orm-0", "sorm-1"])
 def test_step_values_are_those_of_the_run(workdir, questions, model):
     samples, scores = table(workdir, "samples-test"), table(workdir, "scores")
-    rows = [row for row, name in enumerate(scores["model"]) if name == model]
+    rows = [row for row, name in enumerate(scores["of"]) if name == model]
     assert len(rows) == len(samples)
     # Text in: solutions whose tokens are not those that their text is encoded to are left out.
     loaded = qdcjax.load(workdir, model=model)

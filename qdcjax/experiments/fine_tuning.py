@@ -16,7 +16,7 @@ from qdcjax.experiments.policies import find_policy, load_policy, mark_source
 from qdcjax.models import lora, pretrained
 from qdcjax.models.config import Lora, TransformerConfig
 from qdcjax.models.transformer import Transformer
-from qdcjax.tasks.problem import Problem, Task
+from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems import demonstrations
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import language_model_loss
@@ -45,6 +45,8 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
         mark_source(workdir, pretrained.find(config["policy"]["pretrained"]), "pretrained")
         after = ["pretrained"]
 
+    held_out = config["sft"]["validation_questions"]
+
     def make(folder: Path) -> None:
         problems = demonstrations(
             task.problems("train", config["sft"]["questions"] or None),
@@ -61,8 +63,8 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
             name="student",
             folder=folder,
             base=config["policy"]["pretrained"] or "",
-            validation=lambda policy: _validation(
-                policy, task, config["sft"]["validation_questions"], mesh
+            validation=lambda policy: validation_of(
+                policy, _examples(policy, task.problems("validation", held_out)), mesh
             ),
         )
 
@@ -81,6 +83,15 @@ def starting_point(
     source = find_policy(config["checkpoint"], config["model"])
     mark_source(workdir, source)
     return load_policy(config, source, mesh), source, "policy"
+
+
+def own_student(config: Mapping[str, Any], workdir: Workdir, mesh: Mesh) -> StoredModel:
+    """Stage `student`: trained here, or a copy of the policy of another run that is given."""
+    policy, _, stage = starting_point(config, workdir, mesh)
+    if stage == "student":
+        return policy
+    made = workdir.stage("student", [], [stage], lambda folder: save_model(folder, policy))
+    return load_model(made, mesh)
 
 
 def fine_tune(
@@ -173,13 +184,14 @@ def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]
     )
 
 
-def _validation(policy: StoredModel, task: Task, questions: int, mesh: Mesh) -> Validation | None:
-    """Parameters → loss and token accuracy on reference solutions of the validation split.
+def validation_of(
+    policy: StoredModel, examples: Sequence[Example], mesh: Mesh
+) -> Validation | None:
+    """Parameters → loss and token accuracy on examples; nothing where there are none.
 
-    Nothing where there are no such questions. The width is a bucket's, as a
-    training batch's is: `policy.logit_chunk` then has a factor in common with it.
+    The width is a bucket's, as a training batch's is: `policy.logit_chunk` then has a factor in
+    common with it.
     """
-    examples = _examples(policy, task.problems("validation", questions))
     if not examples:
         return None
     (width,) = bucket_lengths([len(example["tokens"]) for example in examples], 1)

@@ -17,10 +17,9 @@ from qdcjax.data.batches import Example
 from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, policy_figures, publish
 from qdcjax.experiments.outcome_model import train_orm
 from qdcjax.experiments.policies import find_reranker, load_policy, load_reranker, mark_source
-from qdcjax.experiments.solutions import as_solutions, solution_table
+from qdcjax.experiments.solutions import as_solutions, solution_table, value_table
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.measures.predictions import judge
-from qdcjax.reasoning.reward_models import score
 from qdcjax.reporting.page import HeadlineRow, Report, Section, Table
 from qdcjax.rl.conditioning import BAD, GOOD, line_labels, marked_example
 from qdcjax.tasks.problem import Problem, Task
@@ -112,7 +111,7 @@ def line_values(
     problems: Sequence[Problem],
     rollouts: datasets.Dataset,
     after: str,
-) -> datasets.Dataset:
+) -> list[np.ndarray]:
     """Table `values`: the outcome reward model's value at every token of the rollouts."""
     mesh = from_config.mesh(config["mesh"])
     made_here = not config["reward_model"]
@@ -122,12 +121,8 @@ def line_values(
         mark_source(workdir, find_reranker(config), "reward_model")
         orm = load_reranker(config, start, mesh)
 
-    def make(_) -> dict[str, list]:
-        solutions = as_solutions(start, problems, rollouts)
-        return {"values": score(orm, solutions)}
-
-    after = ["rollouts", "orm" if made_here else "reward_model"]
-    return workdir.table("values", ["reward_model"], after, lambda: [0], make)
+    scored = {"rollouts": (orm, as_solutions(start, problems, rollouts))}
+    return value_table(workdir, "values", ["reward_model"], after, scored)["rollouts"]
 
 
 def learn(
@@ -136,7 +131,7 @@ def learn(
     source: Path,
     problems: Sequence[Problem],
     rollouts: datasets.Dataset,
-    values: datasets.Dataset,
+    values: Sequence[np.ndarray],
 ) -> StoredModel:
     """Stage `learned`: the start, fine-tuned on all rollouts with their lines labelled."""
     mesh = from_config.mesh(config["mesh"])
@@ -163,7 +158,7 @@ def labelled_examples(
     policy: StoredModel,
     problems: Sequence[Problem],
     rollouts: datasets.Dataset,
-    values: datasets.Dataset,
+    values: Sequence[np.ndarray],
     threshold: float,
 ) -> list[Example]:
     """All rollouts with their lines labelled."""
@@ -176,10 +171,10 @@ def labelled_examples(
 
 
 def labels_of(
-    rollouts: datasets.Dataset, values: datasets.Dataset, threshold: float
+    rollouts: datasets.Dataset, values: Sequence[np.ndarray], threshold: float
 ) -> list[list[bool]]:
     """Whether each line of each rollout is good."""
-    columns = rollouts["ends"][:], values["values"][:], rollouts["tokens"][:]
+    columns = rollouts["ends"][:], values, rollouts["tokens"][:]
     return [
         line_labels(ends, of_token, len(tokens), threshold)
         for ends, of_token, tokens in zip(*columns, strict=True)

@@ -1,6 +1,6 @@
-"""Tables of a policy's solutions, and their rows as other rooms take them."""
+"""Tables of a policy's solutions and of their values, and their rows as other rooms take them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import datasets
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from qdcjax.data.batches import Example
 from qdcjax.data.examples import question_prompts
 from qdcjax.decoding import SamplingSettings
-from qdcjax.reasoning.reward_models import Solution
+from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.store import StoredModel
@@ -41,6 +41,29 @@ def solution_table(
         lambda: parts_of_problems(policy, problems, settings),
         lambda part: sample_solutions(policy, task, *part, key, name, of_tokens),
     )
+
+
+def value_table(
+    workdir: Workdir,
+    name: str,
+    reads: Sequence[str],
+    after: Sequence[str],
+    scored: Mapping[str, tuple[StoredModel, Sequence[Solution]]],
+) -> dict[str, list[np.ndarray]]:
+    """Values at every token of solutions as a stage of the run, one part for each of `scored`.
+
+    Args:
+      workdir, name, reads, after: of the stage.
+      scored: name → reward model, and the solutions that it scores.
+    """
+
+    def make(of: str) -> dict[str, list]:
+        values = [value.tolist() for value in score(*scored[of])]
+        return {"of": [of] * len(values), "values": values}
+
+    table = workdir.table(name, reads, after, lambda: list(scored), make)
+    of, values = np.asarray(table["of"][:]), table["values"][:]
+    return {one: [np.asarray(values[row]) for row in np.flatnonzero(of == one)] for one in scored}
 
 
 def as_solutions(

@@ -15,13 +15,12 @@ from jax.sharding import Mesh
 from qdcjax.data.batches import Example
 from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, publish, sorm_report
 from qdcjax.experiments.outcome_model import sample_drafts
-from qdcjax.experiments.solutions import as_solutions
+from qdcjax.experiments.solutions import as_solutions, value_table
 from qdcjax.experiments.sorm_findings import Findings, find
 from qdcjax.reasoning.labels import propagate, step_successes
 from qdcjax.reasoning.reward_models import (
     Solution,
     orm_examples,
-    score,
     sorm_examples,
     train_reward_model,
 )
@@ -43,7 +42,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     publish.fix_predictions(workdir)  # so that no run can choose its thresholds afterwards
 
     # 1. The student, and how well it solves test questions.
-    student = fine_tuning.train_student(config, workdir)
+    student = fine_tuning.own_student(config, workdir, mesh)
     results = policy_evaluation.evaluate_policy(config, workdir, student, ["student"])
 
     # 2. Drafts, and completions from each of their prefixes. The questions are new to the student
@@ -190,13 +189,5 @@ def score_samples(
 ) -> dict[str, list[np.ndarray]]:
     """Table `scores`: model → its values at every token of each sampled solution."""
     solutions = as_solutions(student, questions, samples)
-
-    def make(name: str) -> dict[str, list]:
-        values = [value.tolist() for value in score(models[name], solutions)]
-        return {"model": [name] * len(values), "values": values}
-
-    table = workdir.table("scores", [], ["samples-test", *models], lambda: list(models), make)
-    names, values = np.asarray(table["model"][:]), table["values"][:]
-    return {
-        name: [np.asarray(values[row]) for row in np.flatnonzero(names == name)] for name in models
-    }
+    scored = {name: (model, solutions) for name, model in models.items()}
+    return value_table(workdir, "scores", [], ["samples-test", *models], scored)

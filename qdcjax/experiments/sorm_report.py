@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qdcjax.experiments import policy_evaluation, publish
+from qdcjax.experiments.solution_views import given_answer, step_views
 from qdcjax.experiments.sorm_findings import (
     KINDS,
     STAND_IN,
@@ -18,7 +19,7 @@ from qdcjax.experiments.sorm_findings import (
 from qdcjax.measures.intervals import Interval, over_seeds, resample
 from qdcjax.reasoning.reward_evaluation import LEAST_IN_A_CLASS, mean_in
 from qdcjax.reporting import figures
-from qdcjax.reporting.browser import SolutionBrowser, SolutionView, StepView
+from qdcjax.reporting.browser import SolutionBrowser, SolutionView
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
@@ -285,21 +286,14 @@ def browser(workdir: Workdir, found: Findings) -> SolutionBrowser:
     for row in range(0, min(len(samples), SHOWN * count), count):
         sample, question = samples[row], found.questions[row // count]
         values = {label: found.scores[name][row] for label, name in models.items()}
-        truth = sample["truth"] or [None] * len(sample["steps"])
-        steps = [
-            StepView(text, valid, {label: float(value[end]) for label, value in values.items()})
-            for text, end, valid in zip(sample["steps"], sample["ends"], truth, strict=True)
-        ]
-        last = sample["text"].rstrip("\n").rpartition("\n")[2]
-        ending = {label: float(value[-1]) for label, value in values.items()}
         solutions.append(
             SolutionView(
                 question=question.question,
                 reference=question.solution,
-                answer=last.removeprefix("####").strip() if last.startswith("####") else "",
+                answer=given_answer(sample["text"]),
                 correct=sample["correct"],
                 depth=question.meta.get("depth", 0),
-                steps=[*steps, StepView(last, None, ending)],
+                steps=step_views(sample, values),
             )
         )
     text = f"One sample of each of the first {len(solutions)} test questions."

@@ -35,7 +35,7 @@ ROLLOUTS = {
     "tokens": [[7] * 5, [7] * 2, [7] * 3],
     "problem_id": ["a", "a", "b"],
 }
-VALUES = {"values": [[0, 0.9, 0, 0.4, 0.6], [0.9, 0.1], [0.9, 0.9, 0.5]]}
+VALUES = [[0, 0.9, 0, 0.4, 0.6], [0.9, 0.1], [0.9, 0.9, 0.5]]
 
 
 def test_lines_are_good_by_the_value_at_their_end():

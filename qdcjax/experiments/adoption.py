@@ -1,0 +1,52 @@
+"""Another run's finished stages as this run's own."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from qdcjax.experiments.policies import fingerprint
+from qdcjax.files import link
+from qdcjax.training.processes import is_writer
+from qdcjax.workdir import RECORD, StageChangedError, Workdir
+
+MARK = "fingerprint"
+
+
+def adopt(workdir: Workdir, run: Path, names: Sequence[str], field: str) -> None:
+    """Stages `names` of the run at `run`, kept here too: the folder of this run is enough then.
+
+    Files are shared where the disk can do that, and copied elsewhere. Once adopted they stay,
+    whatever becomes of the other run.
+
+    Args:
+      workdir: of this run.
+      run: folder of the other one.
+      names: of its stages.
+      field: of the config, which says where the other run is.
+
+    Raises:
+      FileNotFoundError: the other run has not made one of them.
+      StageChangedError: it has made one of them anew.
+    """
+    for name in names:
+        made = run / "stages" / name
+
+        def take(folder: Path, made: Path = made) -> None:
+            if not (made / RECORD).is_file():
+                raise FileNotFoundError(
+                    f"{run} has no finished stage {made.name}: finish that run first"
+                )
+            if is_writer():
+                for begun in folder.iterdir():  # before a kill
+                    if begun.name != RECORD:
+                        shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
+                ignored = shutil.ignore_patterns(RECORD)
+                shutil.copytree(made, folder, False, ignored, link, dirs_exist_ok=True)
+                (folder / MARK).write_text(fingerprint(made))
+
+        folder = workdir.stage(name, [field], [], take)
+        if made.is_dir() and (folder / MARK).read_text() != fingerprint(made):
+            raise StageChangedError(
+                f"stage {name} of {run} has been made anew since {workdir.path} took it over: use "
+                f"--redo={name} or another --workdir"
+            )
