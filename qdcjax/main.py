@@ -156,7 +156,15 @@ def parse_flags(argv: list[str]) -> list[str]:
         if len(rest) > 1:
             raise flags.Error(f"unexpected argument {rest[1]!r}; options begin with --")
         CONFIG.value.to_dict()  # raises when the file could not be read
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (
+        flags.Error,
+        ImportError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+    ) as error:
         if error.args and isinstance(error.args[0], KeyError):  # in an AttributeError
             error = error.args[0]
         # A KeyError's text is the repr of its message. An error in the config file comes as its
