@@ -51,13 +51,15 @@ def run(config: Mapping[str, Any], topology: str) -> None:
 
     Args:
       config: of a study with a policy: `policy`, `sft`, `evaluation`, `mesh`, and the sections of
-        on-line learning where it learns by reward.
+        on-line learning where it learns by reward. Of refinement: of the run that it goes on from,
+        and its own `refiner`.
       topology: such as `v5e:16x16`, kind of chip and shape of the pod.
 
     Raises:
       ValueError: a study without a student, an unknown topology, a mesh that does not fit it, or a
         program that does not.
     """
+    refines, config = config.get("refiner"), config.get("sorm", config)
     if not {"policy", "sft"} <= config.keys():
         raise ValueError(f"compile_only: {config['study']} trains no student to compile for")
     devices = pod(topology)
@@ -69,6 +71,9 @@ def run(config: Mapping[str, Any], topology: str) -> None:
     print(f"{topology}: {len(devices)} × {devices[0].device_kind}, mesh {axes}")
     print(f"policy: {count_params(param_shapes(model)):,} parameters, {_shape(model.config)}")
     works = [_training("training step", model, language_model_loss, training, mesh)]
+    if refines:
+        refiner = from_config.training({"refiner": refines}, "refiner", mesh)
+        works.append(_training("refiner's step", model, language_model_loss, refiner, mesh))
     works += [*_online(config, model, mesh), *_sampling(model, sampling, mesh)]
     too_large = [work.name for work in works if not _tell(work, devices)]
     if too_large:

@@ -1,6 +1,7 @@
 """A run's model back in memory: `qdcjax.load('runs/sorm-default').sample([question])`."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
+from qdcjax.reasoning.refinement import BAD
+from qdcjax.reasoning.refiners import Refinement, Refiners
 from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.steps import segment, separator_tokens
 from qdcjax.training.store import StoredModel, load_model
 
 MAX_NEW_TOKENS = 256
+REFINERS = ("sorm-0", "orm-0", "global_refiner", "local_refiner")  # stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +33,14 @@ class Loaded:
       params: its parameters.
       tokenizer: that it was trained with.
       config: its shape.
+      folder: where it lies.
     """
 
     model: Transformer
     params: Any
     tokenizer: Tokenizer
     config: TransformerConfig
+    folder: Path
 
     def sample(
         self,
@@ -88,6 +94,30 @@ class Loaded:
             ]
             for n in range(len(questions))
         ]
+
+    def refine(self, question: str, threshold: float = 0.5, calculator: bool = False) -> Refinement:
+        """A greedy draft, a global and a local refinement of it, and the outcome model's pick.
+
+        Of the student of a run of `configs/refinement.py`, beside which the other models lie.
+
+        Args:
+          question: a text.
+          threshold: a line of the draft whose value is under it is bad.
+          calculator: as for `sample`.
+
+        Raises:
+          ValueError: there are no refiners beside this model, or the question is too long.
+        """
+        stages = self.folder.parent
+        for name in REFINERS:
+            if not (stages / name).is_dir():
+                raise ValueError(
+                    f"no {name} beside {self.folder}: load the student of a run of "
+                    "configs/refinement.py"
+                )
+        others = (_load_once(stages / name) for name in REFINERS)
+        student = StoredModel(self.model, self.params, self.tokenizer).with_token(BAD)
+        return Refiners(student, *others).refine(question, threshold, MAX_NEW_TOKENS, calculator)
 
     def score_steps(
         self, questions: Sequence[str], solutions: Sequence[str]
@@ -171,4 +201,9 @@ def load(path: str | Path, model: str = "student") -> Loaded:
             f"no model {model!r} in {path}; models there: {', '.join(there) or 'none'}"
         )
     stored = load_model(folder)
-    return Loaded(stored.model, stored.params, stored.tokenizer, stored.model.config)
+    return Loaded(stored.model, stored.params, stored.tokenizer, stored.model.config, folder)
+
+
+@functools.lru_cache(maxsize=len(REFINERS))
+def _load_once(folder: Path) -> StoredModel:
+    return load_model(folder).with_token(BAD)

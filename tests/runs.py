@@ -207,6 +207,8 @@ def finished(study: str) -> Path:
         options = []
         if study == "evaluate":
             options = [f"--config.checkpoint={finished('sorm')}", "--config.reward_model=orm-0"]
+        elif study == "refinement":
+            options = [f"--config.checkpoint={finished('sorm')}"]
         run(f"configs/{study}.py:smoke", workdir, *options, launch=PYTHON)
 
     return made_once(study, make)

@@ -28,6 +28,7 @@ from qdcjax.training.store import load_model
 SFT, SORM, EVALUATE, PPO, EXPERT = (
     f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate", "ppo", "expert_iteration")
 )
+REFINEMENT = "configs/refinement.py:smoke"
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
 OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
@@ -65,6 +66,11 @@ def evaluation(*options: str, damage=None) -> Callable[[Path], Arguments]:
         return EVALUATE, folder / "run", (f"--config.checkpoint={source}", *options)
 
     return make
+
+
+def refinement_of(study: str, folder: Path) -> Arguments:
+    """A run of refinement that goes on from a finished one."""
+    return REFINEMENT, folder / "run", (f"--config.checkpoint={runs.finished(study)}",)
 
 
 def own_config(folder: Path, change: str) -> Arguments:
@@ -334,6 +340,16 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     "another tokeniser": (
         evaluation(damage=other_tokenizer),
         ("tokeniser and checkpoint", "student do not match"),
+    ),
+    "refinement of nothing": (
+        fresh("--config.checkpoint=nowhere", config=REFINEMENT),
+        ("checkpoint=nowhere", "no run of configs/sorm.py"),
+    ),
+    "refinement of another study": (
+        lambda folder: fresh(f"--config.checkpoint={runs.finished('sft')}", config=REFINEMENT)(
+            folder
+        ),
+        ("/sft: a run of study=sft, and not of sorm",),
     ),
     "reward model as policy": (evaluation("--config.model=orm-0"), ("orm-0", "reward model")),
     "policy as reward model": (

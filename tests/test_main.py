@@ -33,6 +33,10 @@ STAGES_OF = {
     "configs/sorm.py": STUDENT
     | {"predictions", "drafts", "verify", "verify_many", "scores"}
     | {f"{kind}-{seed}" for kind in ("orm", "sorm", "unbalanced_sorm") for seed in (0, 1)},
+    "configs/refinement.py": STUDENT
+    | {"predictions", "drafts", "verify", "orm-0", "sorm-0", "exact_sorm"}
+    | {f"{kind}_{what}" for kind in ("global", "local") for what in ("pairs", "refiner")}
+    | {f"{kind}-{s}" for kind in ("values", "global", "local", "scores") for s in SPLITS},
     "configs/expert_iteration.py": {"student", "predictions"}
     | {f"{kind}-{number}" for kind in ("rollouts", "round") for number in (1, 2)}
     | of_policies("start", "round-1", "round-2"),

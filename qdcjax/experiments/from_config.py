@@ -27,6 +27,7 @@ TRAINING = {
     "reward": ("seeds", "threshold"),
     "pretrain": ("questions",),
     "finetune": (),
+    "refiner": (),
     "learn": (),
     "critic": (),
 }

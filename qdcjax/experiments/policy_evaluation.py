@@ -182,9 +182,12 @@ def order(
 
 
 def at_k_by_question(
-    problems: Sequence[Problem], sampled: datasets.Dataset, scores: np.ndarray | None = None
+    problems: Sequence[Problem],
+    sampled: datasets.Dataset,
+    scores: np.ndarray | None = None,
+    sizes: Sequence[int] = (),
 ) -> dict[str, np.ndarray]:
-    """maj@k, pass@k and, with scores, rerank@k for k = 1, 2, 4, … and all K samples a question.
+    """maj@k, pass@k and, with scores, rerank@k for some k of K samples a question.
 
     Also one sample's accuracy, tokens and chance of being truncated. Each [N].
 
@@ -192,6 +195,7 @@ def at_k_by_question(
       problems: N questions.
       sampled: N · K rows, question by question.
       scores: [N · K] a reward model's values of the whole solutions.
+      sizes: the k; by default 1, 2, 4, … and K.
     """
     N = len(problems)
     K = len(sampled) // N
@@ -210,7 +214,7 @@ def at_k_by_question(
         f"sampled_{name}": np.reshape(values, (N, K)).mean(axis=1)
         for name, values in columns.items()
     }
-    for k in powers_of_two(K):
+    for k in sizes or powers_of_two(K):
         values = {
             "pass": pass_at_k(K, correct.sum(axis=1), k),
             "maj": [majority_at_k(votes[n * K : (n + 1) * K], gold[n], k) for n in range(N)],

@@ -13,7 +13,7 @@ import jax
 
 from qdcjax.files import read_json, write_json
 from qdcjax.measures.intervals import Interval
-from qdcjax.measures.predictions import Verdict
+from qdcjax.measures.predictions import Prediction, Verdict
 from qdcjax.reporting import figures
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.reporting.page import Plate, Report, RunFacts, Section, write_report
@@ -113,6 +113,17 @@ def verdict_records(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
             "verdict": verdict.outcome,
         }
     return records
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """The verdicts of the run at `path`, as `verdict_records` wrote them."""
+    verdicts = []
+    for name, record in read_json(path / "verdicts.json").items():
+        of = Prediction(name, record["claim"], record["threshold"], record["direction"])
+        ends = (record[end] for end in ("estimate", "low", "high"))
+        numbers = (math.nan if end is None else end for end in ends)
+        verdicts.append(Verdict(of, Interval(*numbers, record["method"]), record["verdict"]))
+    return verdicts
 
 
 def flat(results: Mapping[str, float | Interval]) -> dict[str, float]:

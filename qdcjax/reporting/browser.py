@@ -22,6 +22,29 @@ class StepView:
 
 
 @dataclasses.dataclass(frozen=True)
+class RefinementView:
+    """Another solution of the same question that was made from the first.
+
+    Attributes:
+      name: what made it.
+      answer: the final answer that was given.
+      correct: whether it is right.
+      steps: its lines in order, without scores.
+      kept: how many of them it took over from the first.
+      score: of the model that picks one of them.
+      chosen: whether that picked this one.
+    """
+
+    name: str
+    answer: str
+    correct: bool
+    steps: Sequence[StepView]
+    kept: int
+    score: float
+    chosen: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class SolutionView:
     """A solution with its steps.
 
@@ -33,6 +56,10 @@ class SolutionView:
       depth: operations that the problem needs.
       group: the split or kind of solution, e.g. `test` or `refined`; empty for none.
       steps: its lines in order.
+      marked: index of the line that refinements were told is wrong; None for none.
+      refinements: made from it, shown beside it.
+      score, chosen: as of a refinement, where there are some.
+      outcome: what came of it, in a word that a reader can filter by.
     """
 
     question: str
@@ -42,6 +69,11 @@ class SolutionView:
     depth: int
     steps: Sequence[StepView]
     group: str = ""
+    marked: int | None = None
+    refinements: Sequence[RefinementView] = ()
+    score: float = math.nan
+    chosen: bool = False
+    outcome: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,13 +148,37 @@ def _solution(solution: SolutionView, thresholds: Mapping[str, float]) -> dict:
         ],
         "disagree": len(set(flags)) > 1,
         "steps": [_step(step, thresholds) for step in steps],
+        "marked": solution.marked,
+        "score": _number(solution.score),
+        "chosen": bool(solution.chosen),
+        "outcome": solution.outcome,
+        "refinements": [_refinement(of) for of in solution.refinements],
     }
 
 
+def _refinement(refinement: RefinementView) -> dict:
+    steps = [_step(step, {}) for step in refinement.steps]
+    return {
+        "name": refinement.name,
+        "answer": refinement.answer,
+        "correct": bool(refinement.correct),
+        "error": first_error(refinement.steps),
+        "flags": [],
+        "kept": int(refinement.kept),
+        "score": _number(refinement.score),
+        "chosen": bool(refinement.chosen),
+        "steps": steps,
+    }
+
+
+def _number(score: float) -> float | None:
+    return round(float(score), 4) if math.isfinite(score) else None
+
+
 def _step(step: StepView, thresholds: Mapping[str, float]) -> dict:
-    scores = [float(step.scores.get(name, math.nan)) for name in thresholds]
+    scores = [_number(step.scores.get(name, math.nan)) for name in thresholds]
     return {
         "text": step.text,
         "truth": None if step.truth is None else bool(step.truth),
-        "scores": [round(s, 4) if math.isfinite(s) else None for s in scores],
+        "scores": scores,
     }

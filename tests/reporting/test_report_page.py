@@ -183,3 +183,21 @@ def test_a_non_finite_or_absent_score_is_null():
 def test_a_score_of_a_model_without_a_threshold_is_refused():
     with pytest.raises(ValueError, match="'B', which has no threshold"):
         browser.SolutionBrowser([solution([True], [(1.0, 1.0)])], {"A": 0.5})
+
+
+def test_refinements_stand_beside_their_draft():
+    made = browser.RefinementView(
+        "global refinement", "3", True, [browser.StepView("s", False, {})], 1, float("nan"), True
+    )
+    view = dataclasses.replace(
+        solution([True, False], [(0.9, 0.9), (0.2, 0.9)]),
+        marked=1, refinements=[made], score=0.25, outcome="fixed",
+    )  # fmt: skip
+    data = data_of(view)
+    assert (data["marked"], data["score"], data["chosen"], data["outcome"]) == (
+        1, 0.25, False, "fixed",
+    )  # fmt: skip
+    (other,) = data["refinements"]
+    assert (other["kept"], other["score"], other["chosen"], other["error"]) == (1, None, True, 0)
+    assert other["steps"][0]["scores"] == [] and other["correct"]
+    json.dumps(data, allow_nan=False)

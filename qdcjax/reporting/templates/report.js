@@ -28,8 +28,11 @@
     shows.set("missed-" + m, [model.name + " misses the first error", (s) => s.missed[m]]);
     shows.set("alarm-" + m, [model.name + " flags a right step", (s) => s.alarms[m]]);
   });
+  new Set(solutions.map((s) => s.outcome).filter(Boolean)).forEach((outcome) =>
+    shows.set("outcome-" + outcome, [outcome, (s) => s.outcome === outcome]));
   const haystacks = solutions.map((s) =>
-    [s.question, s.answer, ...s.steps.map((step) => step.text)].join("\n").toLowerCase());
+    [s.question, ...[s, ...s.refinements].flatMap((of) =>
+      [of.answer, ...of.steps.map((step) => step.text)])].join("\n").toLowerCase());
 
   function fill(select, options) {
     select.replaceChildren(...options.map(([value, label]) => new Option(label, value)));
@@ -63,7 +66,9 @@
     const indexCell = element("td", "index", String(index + 1) + mark);
     indexCell.title = step.truth === null ? "truth not known" : step.truth ? "right" : "wrong";
     const line = element("td", "line", step.text);
-    const row = element("tr", "", indexCell, line);
+    const row = element("tr", index < solution.kept ? "kept" : "", indexCell, line);
+    if (index === solution.marked)
+      line.prepend(element("span", "marked", "[BAD] "));
     if (index === solution.error) {
       row.classList.add("first-error");
       line.append(element("span", "error-label", "✗ first error"));
@@ -94,14 +99,29 @@
       element("span", "badge " + (right ? "right" : "wrong"), right ? "✓ right answer" : "✗ wrong answer"),
       element("span", "", `depth ${s.depth}`));
     if (s.group) header.append(element("span", "", s.group));
+    if (s.outcome) header.append(element("span", "badge " + s.outcome, s.outcome));
+    const body = s.refinements.length
+      ? element("div", "candidates", candidate({ ...s, name: "draft" }, shown),
+        ...s.refinements.map((refinement) => candidate(refinement, [])))
+      : candidate(s, shown);
+    return element("article", "solution", header, element("p", "question", s.question), body,
+      element("details", "", element("summary", "", "Reference"), element("p", "", s.reference)));
+  }
+
+  // A solution's lines and its answer; of several, also its name, score and whether it was picked.
+  function candidate(s, shown) {
     const head = element("tr", "", element("th", "index", "Step"), element("th", "", "Text"),
       ...shown.map((m) => element("th", "score", models[m].name)));
     head.querySelectorAll("th").forEach((th) => (th.scope = "col"));
     const steps = element("table", "steps", element("thead", "", head),
       element("tbody", "", ...s.steps.map((step, i) => stepRow(s, step, i, shown))));
-    return element("article", "solution", header, element("p", "question", s.question), steps,
-      element("p", "given", "Answer given: ", element("b", "", s.answer || "none")),
-      element("details", "", element("summary", "", "Reference"), element("p", "", s.reference)));
+    const given = element("p", "given", "Answer given: ", element("b", "", s.answer || "none"));
+    if (!s.name) return element("div", "", steps, given);
+    given.append(element("span", s.correct ? "right-mark" : "error-mark", s.correct ? " ✓" : " ✗"));
+    const title = element("h3", "", s.name);
+    if (s.chosen) title.append(" ", element("span", "badge chosen", "picked"));
+    const score = element("p", "given", `Outcome model: ${s.score === null ? "–" : s.score.toFixed(2)}`);
+    return element("div", s.chosen ? "candidate chosen" : "candidate", title, steps, given, score);
   }
 
   function turn(by) {
