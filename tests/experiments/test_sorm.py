@@ -198,3 +198,13 @@ def test_steps_without_exact_truth_are_judged_by_sampled_labels(tmp_path):
         assert np.isfinite(summary[name])
     assert summary["sorm_sampled_step_accuracy_pooled"] is not None, "labels of both kinds"
     assert (tmp_path / "run" / "report.html").exists()
+
+    # Refinement goes on from it, and leaves out what only the exact check could tell.
+    refined = tmp_path / "refined"
+    runs.run("configs/refinement.py:smoke", refined, f"--config.checkpoint={tmp_path / 'run'}")
+    verdicts = json.loads((refined / "verdicts.json").read_text())
+    assert verdicts.pop("G5_truth")["estimate"] is None
+    assert all(np.isfinite(found["estimate"]) for found in verdicts.values())
+    summary = json.loads((refined / "summary.json").read_text())
+    assert "reranked_accuracy_test" in summary and "reranked_truth_accuracy_test" not in summary
+    assert not (refined / "stages" / "exact_sorm").exists()
