@@ -121,8 +121,9 @@ def line_values(
         mark_source(workdir, find_reranker(config), "reward_model")
         orm = load_reranker(config, start, mesh)
 
+    sources = ["rollouts", "orm" if made_here else "reward_model"]
     scored = {"rollouts": (orm, as_solutions(start, problems, rollouts))}
-    return value_table(workdir, "values", ["reward_model"], after, scored)["rollouts"]
+    return value_table(workdir, "values", ["reward_model"], sources, scored)["rollouts"]
 
 
 def learn(

@@ -2,11 +2,22 @@
 
 import pytest
 
-from configs import evaluate, expert_iteration, grpo, ppo, pretrain, rcrl, rloo, sft, sorm
+from configs import (
+    evaluate,
+    expert_iteration,
+    grpo,
+    ppo,
+    pretrain,
+    rcrl,
+    refinement,
+    rloo,
+    sft,
+    sorm,
+)
 from qdcjax.experiments import from_config
 
 CONFIGS = {"sft": sft, "sorm": sorm, "evaluate": evaluate, "expert_iteration": expert_iteration}
-CONFIGS |= {"ppo": ppo, "rloo": rloo, "grpo": grpo, "rcrl": rcrl}
+CONFIGS |= {"ppo": ppo, "rloo": rloo, "grpo": grpo, "rcrl": rcrl, "refinement": refinement}
 SECTIONS = [
     "task",
     "misconceptions",

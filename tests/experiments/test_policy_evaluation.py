@@ -214,20 +214,8 @@ def test_an_exported_student_has_the_student_s_figures(tmp_path):
 # The validation loss of fine-tuning.
 
 
-class Task:
-    def __init__(self, count: int):
-        self.count = count
-
-    def problems(self, split: str, count: int | None = None) -> list[Problem]:
-        assert split == "validation"
-        known = [Problem("p/0", "What is 5 and 4?", "9", "5+4 = <<5+4=9>>9\n#### 9")] * self.count
-        return known[:count]
-
-
-def test_no_validation_without_questions(stored):
-    mesh = make_mesh(MeshConfig())
-    assert fine_tuning._validation(stored, Task(3), 0, mesh) is None
-    assert fine_tuning._validation(stored, Task(0), 200, mesh) is None
+def test_no_validation_without_examples(stored):
+    assert fine_tuning.validation_of(stored, [], make_mesh(MeshConfig())) is None
 
 
 def test_validation_rows_are_as_wide_as_a_bucket(stored, monkeypatch):
@@ -238,8 +226,9 @@ def test_validation_rows_are_as_wide_as_a_bucket(stored, monkeypatch):
         return {name: np.zeros((len(examples), width)) for name in ("tokens", "mask")}
 
     monkeypatch.setattr(fine_tuning, "pad_and_stack", pad_and_stack)
+    examples = [{"tokens": np.arange(13), "mask": np.ones(13)}] * 3
     with np.errstate(invalid="ignore"):
-        assert fine_tuning._validation(stored, Task(3), 200, make_mesh(MeshConfig())) is not None
+        assert fine_tuning.validation_of(stored, examples, make_mesh(MeshConfig())) is not None
     assert widths[0] % 32 == 0 and widths[0] > 0
 
 
