@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qdcjax.experiments.policies import fingerprint
-from qdcjax.files import link
+from qdcjax.files import link, read_json, write_json
 from qdcjax.training.processes import is_writer
 from qdcjax.workdir import RECORD, StageChangedError, Workdir
 
@@ -13,10 +13,9 @@ MARK = "fingerprint"
 
 
 def adopt(workdir: Workdir, run: Path, names: Sequence[str], field: str) -> None:
-    """Stages `names` of the run at `run`, kept here too: the folder of this run is enough then.
+    """Stages `names` of the run at `run`, kept here too, so that models here find them beside them.
 
-    Files are shared where the disk can do that, and copied elsewhere. Once adopted they stay,
-    whatever becomes of the other run.
+    Files are shared where the disk can do that, and copied elsewhere.
 
     Args:
       workdir: of this run.
@@ -43,6 +42,8 @@ def adopt(workdir: Workdir, run: Path, names: Sequence[str], field: str) -> None
                 ignored = shutil.ignore_patterns(RECORD)
                 shutil.copytree(made, folder, False, ignored, link, dirs_exist_ok=True)
                 (folder / MARK).write_text(fingerprint(made))
+                parts = {n: of for n, of in read_json(made / RECORD).items() if n == "parts"}
+                write_json(folder / RECORD, read_json(folder / RECORD) | parts)
 
         folder = workdir.stage(name, [field], [], take)
         if made.is_dir() and (folder / MARK).read_text() != fingerprint(made):

@@ -47,6 +47,13 @@ def test_stages_are_there_and_others_can_be_made_from_them(made, tmp_path):
     assert take(tmp_path / "taken", made).read_table("rows")["n"][:] == [0, 1]
 
 
+def test_a_part_that_was_lost_is_missed(made, tmp_path):
+    workdir = take(tmp_path / "taken", made)
+    shutil.rmtree(workdir.path / "stages" / "rows" / "part-00001")
+    with pytest.raises(ValueError, match="1 of 2 parts"):
+        workdir.read_table("rows")
+
+
 def test_a_stage_that_is_not_there_is_named(made, tmp_path):
     shutil.rmtree(made / "stages" / "rows")
     with pytest.raises(FileNotFoundError, match="no finished stage rows: finish that run first"):
