@@ -5,7 +5,8 @@
 Expect, with seed 0, in 4 minutes on two CPU cores after that run: refiners that fix 11 to 16 % of
 the wrong drafts, and an ORM that cannot choose, so that greedy drafts stay the best (RESULTS.md).
 
-Without a checkpoint, the run of reward models is made first, as the member `sorm`.
+Without a checkpoint, the run of reward models is made first, as the member `sorm`; with one, that
+run's own config is read, and the fields of `config.sorm` are not.
 """
 
 from ml_collections import ConfigDict, config_dict

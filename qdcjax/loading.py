@@ -108,16 +108,20 @@ class Loaded:
         Raises:
           ValueError: there are no refiners beside this model, or the question is too long.
         """
-        stages = self.folder.parent
-        for name in REFINERS:
-            if not (stages / name).is_dir():
+        return self._refiners.refine(question, threshold, MAX_NEW_TOKENS, calculator)
+
+    @functools.cached_property
+    def _refiners(self) -> Refiners:
+        """This model and those of its run that refine; read at their first use."""
+        stages = [self.folder.parent / name for name in REFINERS]
+        for stage in stages:
+            if not stage.is_dir():
                 raise ValueError(
-                    f"no {name} beside {self.folder}: load the student of a run of "
+                    f"no {stage.name} beside {self.folder}: load the student of a run of "
                     "configs/refinement.py"
                 )
-        others = (_load_once(stages / name) for name in REFINERS)
-        student = StoredModel(self.model, self.params, self.tokenizer).with_token(BAD)
-        return Refiners(student, *others).refine(question, threshold, MAX_NEW_TOKENS, calculator)
+        models = [StoredModel(self.model, self.params, self.tokenizer), *map(load_model, stages)]
+        return Refiners(*(model.with_token(BAD) for model in models))
 
     def score_steps(
         self, questions: Sequence[str], solutions: Sequence[str]
@@ -187,7 +191,8 @@ def load(path: str | Path, model: str = "student") -> Loaded:
     Args:
       path: the workdir of a run, or one of its stages.
       model: the stage: `student`, `orm-0`, `sorm-0`; `learned` of PPO, RLOO, GRPO and
-        return-conditioned RL; `round-2` of expert iteration; `small` of pretraining; …
+        return-conditioned RL; `round-2` of expert iteration; `global_refiner` of refinement;
+        `small` of pretraining; …
 
     Raises:
       FileNotFoundError: no such model there; the ones that are get named.
@@ -202,8 +207,3 @@ def load(path: str | Path, model: str = "student") -> Loaded:
         )
     stored = load_model(folder)
     return Loaded(stored.model, stored.params, stored.tokenizer, stored.model.config, folder)
-
-
-@functools.lru_cache(maxsize=len(REFINERS))
-def _load_once(folder: Path) -> StoredModel:
-    return load_model(folder).with_token(BAD)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import datasets
 import filelock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -212,6 +213,12 @@ def finished(study: str) -> Path:
         run(f"configs/{study}.py:smoke", workdir, *options, launch=PYTHON)
 
     return made_once(study, make)
+
+
+def table(workdir: Path, stage: str) -> datasets.Dataset:
+    """A stage of a run that is a table."""
+    parts = sorted((workdir / "stages" / stage).glob("part-*"))
+    return datasets.concatenate_datasets([datasets.load_from_disk(str(part)) for part in parts])
 
 
 def hashes(workdir: Path, without: tuple[str, ...] = ("error.log",)) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A finished run's models in memory: the same answers and values as the run's own stages."""
 
-import datasets
 import jax
 import numpy as np
 import pytest
@@ -24,11 +23,6 @@ def student(workdir):
     return qdcjax.load(workdir)
 
 
-def table(workdir, stage: str) -> datasets.Dataset:
-    parts = sorted((workdir / "stages" / stage).glob("part-*"))
-    return datasets.concatenate_datasets([datasets.load_from_disk(str(part)) for part in parts])
-
-
 @pytest.fixture(scope="module")
 def questions(workdir) -> dict[str, str]:
     """Problem id → question, of the test split that the run was evaluated on."""
@@ -39,7 +33,7 @@ def questions(workdir) -> dict[str, str]:
 
 
 def test_greedy_solutions_are_those_of_the_run(workdir, student, questions):
-    greedy = table(workdir, "greedy-test")
+    greedy = runs.table(workdir, "greedy-test")
     found = student.sample([questions[name] for name in greedy["problem_id"]])
     ended = [row for row, truncated in enumerate(greedy["truncated"]) if not truncated]
     assert len(ended) > 5
@@ -72,7 +66,7 @@ def test_samples_are_a_function_of_the_key(student, questions):
 
 @pytest.mark.parametrize("model", ["orm-0", "sorm-1"])
 def test_step_values_are_those_of_the_run(workdir, questions, model):
-    samples, scores = table(workdir, "samples-test"), table(workdir, "scores")
+    samples, scores = runs.table(workdir, "samples-test"), runs.table(workdir, "scores")
     rows = [row for row, name in enumerate(scores["of"]) if name == model]
     assert len(rows) == len(samples)
     # Text in: solutions whose tokens are not those that their text is encoded to are left out.

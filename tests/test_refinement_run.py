@@ -2,7 +2,6 @@
 
 import shutil
 
-import datasets
 import numpy as np
 import pytest
 import runs
@@ -29,16 +28,11 @@ def student(workdir):
     return qdcjax.load(workdir)
 
 
-def table(workdir, stage: str) -> datasets.Dataset:
-    parts = sorted((workdir / "stages" / stage).glob("part-*"))
-    return datasets.concatenate_datasets([datasets.load_from_disk(str(part)) for part in parts])
-
-
 def test_a_question_in_memory_gets_what_the_run_gave_it(workdir, student):
     sorm = read_json(runs.finished("sorm") / "config.json")["config"]
     problems = from_config.task(sorm["task"], sorm["seed"]).problems("test", 24)
-    tables = {kind: table(workdir, f"{kind}-test") for kind in ("greedy", "global", "local")}
-    values, scores = table(workdir, "values-test"), table(workdir, "scores-test")
+    tables = {kind: runs.table(workdir, f"{kind}-test") for kind in ("greedy", "global", "local")}
+    values, scores = runs.table(workdir, "values-test"), runs.table(workdir, "scores-test")
     of_draft = {
         name: [v for of, v in zip(values["of"], values["values"], strict=True) if of == name]
         for name in ("sorm draft", "orm draft")
@@ -86,9 +80,9 @@ def test_a_refiner_has_one_token_more_and_is_exported(workdir, student, tmp_path
 
 
 def test_each_line_that_is_marked_is_refined_once(workdir):
-    local, values = table(workdir, "local-test"), table(workdir, "values-test")
+    local, values = runs.table(workdir, "local-test"), runs.table(workdir, "values-test")
     locators = {of for of in values["of"] if of.endswith(" draft")}
-    questions = len(table(workdir, "greedy-test"))
+    questions = len(runs.table(workdir, "greedy-test"))
     assert len(locators) == 3 and len(set(local["problem_id"])) == questions
     assert questions < len(local) < questions * (len(locators) + 1), "with the truth"
 

@@ -45,8 +45,6 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
         mark_source(workdir, pretrained.find(config["policy"]["pretrained"]), "pretrained")
         after = ["pretrained"]
 
-    held_out = config["sft"]["validation_questions"]
-
     def make(folder: Path) -> None:
         problems = demonstrations(
             task.problems("train", config["sft"]["questions"] or None),
@@ -64,7 +62,11 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
             folder=folder,
             base=config["policy"]["pretrained"] or "",
             validation=lambda policy: validation_of(
-                policy, _examples(policy, task.problems("validation", held_out)), mesh
+                policy,
+                _examples(
+                    policy, task.problems("validation", config["sft"]["validation_questions"])
+                ),
+                mesh,
             ),
         )
 

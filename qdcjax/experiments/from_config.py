@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from qdcjax.decoding import SamplingSettings
 from qdcjax.measures.predictions import Prediction
+from qdcjax.reasoning.refinement import PairSettings
 from qdcjax.rl.policy_gradient import PolicyGradient
 from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
@@ -44,6 +45,7 @@ SAMPLING = {
 ALGORITHMS = {
     "expert_iteration": ExpertIteration,
     "policy_gradient": PolicyGradient,
+    "pairs": PairSettings,
 }  # section → the settings that it holds
 # What random numbers are for → folded into the seed's key, so that no two share them.
 KEYS = {

@@ -24,9 +24,9 @@ from qdcjax.experiments.sorm import labelled_solutions
 from qdcjax.files import read_json
 from qdcjax.reasoning.refinement import (
     BAD,
+    Continuations,
     Pair,
-    global_pairs,
-    local_pairs,
+    make_pairs,
     refiner_example,
     right_continuations,
 )
@@ -62,8 +62,9 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     problems = from_config.problems(sorm, "drafts", task)
     drafts, verified = workdir.read_table("drafts"), workdir.read_table("verify")
     solutions = labelled_solutions(student, problems, drafts, verified)
+    right = right_continuations(student.tokenizer, drafts["problem_id"][:], solutions, verified)
     pairs = {
-        kind: pair_table(config, workdir, kind, student, drafts, solutions, verified)
+        kind: pair_table(config, workdir, kind, student, drafts, solutions, right)
         for kind in (GLOBAL, LOCAL)
     }
     refiners = {
@@ -127,25 +128,30 @@ def pair_table(
     student: StoredModel,
     drafts: datasets.Dataset,
     solutions: Sequence[Solution],
-    verified: datasets.Dataset,
+    right: Continuations,
 ) -> datasets.Dataset:
     """Table `<kind>_pairs`: see `refinement.Pair`; `split` is `validation` for some questions."""
-    make_pairs = {GLOBAL: global_pairs, LOCAL: local_pairs}[kind]
-    settings = config["pairs"]
+    settings = from_config.algorithm(config, "pairs")
 
     def make(_) -> dict[str, list]:
-        tokenizer, asked = student.tokenizer, drafts["problem_id"][:]
-        right = right_continuations(tokenizer, asked, solutions, verified)
+        asked = drafts["problem_id"][:]
         found = make_pairs(
-            tokenizer, asked, solutions, right, settings["per_draft"], config["seed"]
+            student.tokenizer,
+            asked,
+            solutions,
+            right,
+            kind == LOCAL,
+            settings.per_draft,
+            config["seed"],
         )
         if not found:
             raise ValueError(
                 f"there is no wrong draft of which something right is known among "
                 f"{len(solutions):,}, so no {kind} refiner can be trained: sample more (drafts)"
             )
-        held = set(list(dict.fromkeys(asked))[: settings["validation_questions"]])
-        rows = {name: [getattr(pair, name) for pair in found] for name in Pair.__annotations__}
+        held = set(list(dict.fromkeys(asked))[: settings.validation_questions])
+        names = [field.name for field in dataclasses.fields(Pair)]
+        rows = {name: [getattr(pair, name) for pair in found] for name in names}
         return rows | {"split": [VALIDATION if p.problem in held else TRAIN for p in found]}
 
     after = ["student", "drafts", "verify"]

@@ -8,7 +8,14 @@ import datasets
 import numpy as np
 
 from qdcjax.experiments import policy_evaluation
-from qdcjax.experiments.refinement_inference import TRUTH, Candidate, Refined
+from qdcjax.experiments.refinement_inference import (
+    DRAFT,
+    GLOBAL,
+    LOCAL,
+    TRUTH,
+    Candidate,
+    Refined,
+)
 from qdcjax.experiments.sorm_findings import NO_EXACT_STEPS, values_at_steps
 from qdcjax.measures.classification import ratio
 from qdcjax.measures.intervals import Interval, bootstrap_statistics
@@ -56,7 +63,7 @@ def find(
     }
     for split, found in refined.items():
         measured = policy_evaluation.at_k(found.questions, found.samples, sample_scores(found))
-        measured |= accuracies(found) | gains(found) | repairs(found) | locating(found)
+        measured |= accuracies(found) | repairs(found) | locating(found)
         results |= {f"{name}_{split}": value for name, value in measured.items()}
     statistics = prediction_statistics(next(iter(refined.values())))
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
@@ -74,20 +81,29 @@ def counts(pairs: datasets.Dataset) -> list[tuple[str, float]]:
     ]
 
 
-def choice(found: Refined, source: str) -> np.ndarray:
-    """[N] which the outcome model picks: 0 the draft, 1 the global, 2 the local refinement.
+def candidates(found: Refined, source: str = "sorm") -> dict[str, Candidate]:
+    """What the outcome model picks from.
 
     Args:
-      source: what located the error for the local one.
+      source: what located the error for the local refinement.
     """
-    three = found.draft, found.globally, found.locally[source]
-    return np.argmax([candidate.scores for candidate in three], axis=0)
+    return {DRAFT: found.draft, GLOBAL: found.globally, LOCAL: found.locally[source]}
 
 
-def chosen(found: Refined, source: str) -> np.ndarray:
-    """[N] whether the answer that the outcome model picks is right."""
-    three = [c.right for c in (found.draft, found.globally, found.locally[source])]
-    return np.choose(choice(found, source), three)
+def choice(found: Refined, source: str = "sorm") -> np.ndarray:
+    """[N] which of the `candidates` it picks; the first of equals."""
+    return np.argmax([of.scores for of in candidates(found, source).values()], axis=0)
+
+
+def chosen(found: Refined, source: str = "sorm") -> np.ndarray:
+    """[N] whether the answer that it picks is right."""
+    right = [of.right for of in candidates(found, source).values()]
+    return np.choose(choice(found, source), right)
+
+
+def local_name(source: str) -> str:
+    """What figures call a local refinement, by what located the error."""
+    return LOCAL if source == "sorm" else f"{LOCAL}_{source}"
 
 
 def sample_scores(found: Refined) -> np.ndarray:
@@ -112,7 +128,7 @@ def strategies(found: Refined) -> dict[str, np.ndarray]:
         f"maj_of_{TRIES}": sampled[f"maj_at_{TRIES}"],
         "global_all": globally,
         "local_all": locally["sorm"],
-        "reranked": chosen(found, "sorm"),
+        "reranked": chosen(found),
         **{f"reranked_{s}": chosen(found, s) for s in locally if s != "sorm"},
         "gated_global": draft | globally,
         "gated_local": draft | locally["sorm"],
@@ -123,19 +139,11 @@ def strategies(found: Refined) -> dict[str, np.ndarray]:
 
 
 def accuracies(found: Refined) -> dict[str, Interval]:
-    """`<strategy>_accuracy` over the questions."""
-    return over_questions(
-        found, {f"{name}_accuracy": value for name, value in strategies(found).items()}
-    )
-
-
-def gains(found: Refined) -> dict[str, Interval]:
-    """`<strategy>_gain` over greedy drafts, paired by question."""
+    """`<strategy>_accuracy`, and `<strategy>_gain` over greedy drafts, paired by question."""
     values = strategies(found)
-    return over_questions(
-        found,
-        {f"{n}_gain": of - values["greedy"] for n, of in values.items() if n != "greedy"},
-    )
+    measured = {f"{name}_accuracy": of for name, of in values.items()}
+    measured |= {f"{n}_gain": of - values["greedy"] for n, of in values.items() if n != "greedy"}
+    return shares(found, np.ones(len(found.questions)), measured)
 
 
 def repairs(found: Refined) -> dict[str, Interval]:
@@ -146,8 +154,7 @@ def repairs(found: Refined) -> dict[str, Interval]:
     """
     wrong, right = ~found.draft.right, found.draft.right
     refiners = {"global": found.globally} | {
-        "local" if source == "sorm" else f"local_{source}": candidate
-        for source, candidate in found.locally.items()
+        local_name(source): candidate for source, candidate in found.locally.items()
     }
     fixed = {name: candidate.right for name, candidate in refiners.items()}
     one, other = fixed["global"], fixed["local"]
@@ -242,23 +249,13 @@ def shares(found: Refined, rows: np.ndarray, of: Mapping[str, np.ndarray]) -> di
     )
 
 
-def over_questions(found: Refined, of: Mapping[str, np.ndarray]) -> dict[str, Interval]:
-    """Means over all questions likewise."""
-    return shares(found, np.ones(len(found.questions)), of)
-
-
 def ids(found: Refined) -> list[str]:
     """The questions' ids."""
     return [question.id for question in found.questions]
 
 
-def outcome(found: Refined, source: str = "sorm") -> list[str]:
+def outcome(found: Refined) -> list[str]:
     """[N] what came of each draft: `fixed`, `broken`, `missed` (stayed wrong), `kept` (right)."""
     names = {(0, 1): "fixed", (1, 0): "broken", (0, 0): "missed", (1, 1): "kept"}
-    pairs = zip(found.draft.right, chosen(found, source), strict=True)
+    pairs = zip(found.draft.right, chosen(found), strict=True)
     return [names[int(before), int(after)] for before, after in pairs]
-
-
-def candidates(found: Refined, source: str = "sorm") -> dict[str, Candidate]:
-    """What the outcome model picks from, in the order of `choice`."""
-    return {"draft": found.draft, "global": found.globally, "local": found.locally[source]}

@@ -11,6 +11,7 @@ from qdcjax.experiments.refinement_findings import (
     Findings,
     candidates,
     choice,
+    local_name,
     outcome,
 )
 from qdcjax.experiments.refinement_inference import GLOBAL, LOCAL, TRUTH, Candidate
@@ -42,8 +43,7 @@ SOURCES = {
     TRUTH: "the truth",
 }
 REFINERS = {"sample": "a new sample instead", "global": "global"} | {
-    "local" if source == "sorm" else f"local_{source}": f"local, located by {words}"
-    for source, words in SOURCES.items()
+    local_name(source): f"local, located by {words}" for source, words in SOURCES.items()
 }
 SHOWN = 200  # drafts in the browser
 EXAMPLES = 3  # pairs of each kind
@@ -117,7 +117,7 @@ def strategies_section(workdir: Workdir, found: Findings) -> Section:
                  results.get(f"{name}_gain_{split}")]
                 for label, name in zip(labels, names, strict=True)
             ],
-            f"Every strategy, {split.replace('_', ' ')}.",
+            f"Every strategy, {words(split)}.",
             ["", "", "%", "points"],
         )
         for split in splits(found)
@@ -175,15 +175,10 @@ def locating_section(workdir: Workdir, found: Findings) -> Section:
     of_steps = {"step_accuracy": "step accuracy", "step_auroc": "AUROC of steps"}
     tables = []
     for split in located(found):
-        results, sources, where = (
-            found.results,
-            found.refined[split].values,
-            words(split),
-        )
+        results, sources, where = found.results, found.refined[split].values, words(split)
         rows: list[list] = []
         for source in sources:
-            refiner = "local" if source == "sorm" else f"local_{source}"
-            shown = [*(f"{source}_{of}_error" for of in at), f"fixed_{refiner}"]
+            shown = [*(f"{source}_{of}_error" for of in at), f"fixed_{local_name(source)}"]
             rows.append([SOURCES[source], *(results[f"{of}_{split}"] for of in shown)])
         tables.append(
             Table(
@@ -261,7 +256,7 @@ def browser(found: Findings) -> SolutionBrowser:
     first = splits(found)[0]
     refined = found.refined[first]
     labels = {"SORM": "sorm", "ORM": "orm"}
-    picked, outcomes = choice(refined, "sorm"), outcome(refined)
+    picked, outcomes = choice(refined), outcome(refined)
     _, *others = candidates(refined).items()
     solutions = []
     for n, question in enumerate(refined.questions[:SHOWN]):

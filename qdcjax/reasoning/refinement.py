@@ -30,6 +30,24 @@ Continuations = Mapping[tuple[str, Tokens], Sequence[Tokens]]
 
 
 @dataclasses.dataclass(frozen=True)
+class PairSettings:
+    """What refiners learn from.
+
+    Attributes:
+      per_draft: targets of one wrong draft, at most.
+      validation_questions: questions whose pairs are kept for the validation loss.
+    """
+
+    per_draft: int
+    validation_questions: int
+
+    def __post_init__(self):
+        for name, least in {"per_draft": 1, "validation_questions": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+
+
+@dataclasses.dataclass(frozen=True)
 class Pair:
     """A wrong draft and something right to write after it.
 
@@ -128,49 +146,39 @@ def right_continuations(
     return {where: list(tokens) for where, tokens in found.items()}
 
 
-def global_pairs(
+def make_pairs(
     tokenizer: Tokenizer,
     problems: Sequence[str],
     drafts: Sequence[Solution],
     right: Continuations,
+    local: bool,
     per_draft: int,
     seed: int,
 ) -> list[Pair]:
-    """Different wrong drafts, each with some right solutions of the same question.
+    """Each question's different wrong drafts, each with some of what is right to write after it.
+
+    For a global refiner that is a right solution of the question; for a local one, a right way to
+    go on before the draft's first bad line.
 
     Args:
       tokenizer: the refiner's.
       problems: id of each draft's.
-      drafts: what the student sampled.
+      drafts: what the student sampled, with step labels for a local refiner.
       right: from `right_continuations`.
-      per_draft: right solutions of each, at most; drawn by `seed`.
+      local: for which of the two.
+      per_draft: targets of each, at most; drawn by `seed`.
     """
-    pairs = []
-    for problem, draft, rng in _wrong(problems, drafts, seed):
-        context, kept = refiner_reads(tokenizer, draft.tokens, draft.ends)
-        for target in _some(right.get((problem, ()), ()), per_draft, rng):
-            pairs.append(Pair(problem, NOWHERE, context, kept, target))
-    return pairs
-
-
-def local_pairs(
-    tokenizer: Tokenizer,
-    problems: Sequence[str],
-    drafts: Sequence[Solution],
-    right: Continuations,
-    per_draft: int,
-    seed: int,
-) -> list[Pair]:
-    """Different wrong drafts with right ways to go on before their first bad line.
-
-    Args: as for `global_pairs`; the drafts have step labels.
-    """
-    pairs = []
-    for problem, draft, rng in _wrong(problems, drafts, seed):
-        line = first_bad_line(draft.labels)
+    pairs, seen = [], set()
+    for row, (problem, draft) in enumerate(zip(problems, drafts, strict=True)):
+        unit = problem, tuple(draft.tokens)
+        if draft.correct or unit in seen:
+            continue
+        seen.add(unit)
+        line = first_bad_line(draft.labels) if local else NOWHERE
         context, kept = refiner_reads(tokenizer, draft.tokens, draft.ends, line)
-        for target in _some(right.get((problem, kept), ()), per_draft, rng):
-            pairs.append(Pair(problem, line, context, kept, target))
+        targets = right.get((problem, kept), ())
+        order = np.random.default_rng([seed, row]).permutation(len(targets))
+        pairs += [Pair(problem, line, context, kept, targets[n]) for n in order[:per_draft]]
     return pairs
 
 
@@ -182,17 +190,3 @@ def refiner_example(tokenizer: Tokenizer, prompt: Sequence[int], pair: Pair) -> 
         "tokens": np.asarray([*read, *learned], np.int32),
         "mask": np.repeat(np.float32([0, 1]), [len(read), len(learned)]),
     }
-
-
-def _wrong(problems: Sequence[str], drafts: Sequence[Solution], seed: int):
-    """Each question's different wrong drafts, with a generator that is theirs alone."""
-    seen = set()
-    for row, (problem, draft) in enumerate(zip(problems, drafts, strict=True)):
-        unit = problem, tuple(draft.tokens)
-        if not draft.correct and unit not in seen:
-            seen.add(unit)
-            yield problem, draft, np.random.default_rng([seed, row])
-
-
-def _some(tokens: Sequence[Tokens], most: int, rng: np.random.Generator) -> list[Tokens]:
-    return [tokens[n] for n in rng.permutation(len(tokens))[:most]]

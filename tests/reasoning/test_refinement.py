@@ -8,9 +8,8 @@ from qdcjax.reasoning.refinement import (
     NOWHERE,
     Pair,
     first_bad_line,
-    global_pairs,
-    local_pairs,
     locate,
+    make_pairs,
     refiner_example,
     refiner_reads,
     right_continuations,
@@ -117,21 +116,25 @@ def test_what_led_to_a_right_answer(marked, rollouts):
 def test_pairs_are_of_different_wrong_drafts_and_right_ways_to_go_on(marked, rollouts):
     problems, drafts, verified = rollouts
     right = right_continuations(marked, problems, drafts, verified)
-    globally = global_pairs(marked, problems, drafts, right, 4, seed=0)
+
+    def globally_by(per_draft: int, seed: int) -> list[Pair]:
+        return make_pairs(marked, problems, drafts, right, False, per_draft, seed)
+
+    globally = globally_by(4, seed=0)
     assert {(p.problem, p.line, p.kept) for p in globally} == {("a", NOWHERE, ())}
     assert len(globally) == 4, "two drafts that differ, two right solutions"
     assert texts(marked, {p.target for p in globally}) == texts(marked, right["a", ()])
 
-    locally = local_pairs(marked, problems, drafts, right, 4, seed=0)
+    locally = make_pairs(marked, problems, drafts, right, True, 4, seed=0)
     assert {p.line for p in locally} == {1}, "of the late one no right way to go on is known"
     assert {marked.decode(p.kept) for p in locally} == {FIRST}
     assert {marked.decode(p.context) for p in locally} == {FIRST + BAD + SECOND + ANSWER}
     assert len(locally) == 2
 
-    fewer = global_pairs(marked, problems, drafts, right, 1, seed=0)
+    fewer = globally_by(1, seed=0)
     assert len(fewer) == 2 and set(fewer) <= set(globally)
-    assert global_pairs(marked, problems, drafts, right, 1, seed=0) == fewer
-    drawn = {tuple(global_pairs(marked, problems, drafts, right, 1, seed)) for seed in range(8)}
+    assert globally_by(1, seed=0) == fewer
+    drawn = {tuple(globally_by(1, seed)) for seed in range(8)}
     assert len(drawn) > 1, "by the seed"
 
 
