@@ -6,6 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from qdcjax.data.tokenizers import load_tokenizer
+from qdcjax.loading import Loaded
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.sharding import MeshConfig, init_on_mesh, make_mesh
 from qdcjax.training.store import SHAPE_FILE, StoredModel, load_model, save_model
@@ -101,3 +103,25 @@ def test_a_mesh_that_cuts_the_vocabulary_gets_rows_that_it_divides(tokenizer, po
     assert old.model.config.vocab_size % 2 == 0
     assert old.model.config.vocab_size - old.tokenizer.vocab_size in (0, 1)
     assert old.params["embed"]["embedding"].sharding.spec[0] == "tensor"
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("tied", [True, False])
+def test_transformers_reads_the_grown_embedding(tokenizer, policy, random_params, tmp_path, tied):
+    """What a refiner exports: the same logits, the new token's own among them, where it is read."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    config = dataclasses.replace(
+        policy.model.config, vocab_size=tokenizer.vocab_size, layers=1, tied=tied
+    )
+    old = StoredModel(Transformer(config), random_params(Transformer(config)), tokenizer)
+    new = old.with_token(MARK)
+    Loaded(new.model, new.params, new.tokenizer, new.model.config, tmp_path).export(tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert theirs.config.vocab_size == tokenizer.vocab_size + 1
+    assert theirs.config.tie_word_embeddings == tied
+    text = load_tokenizer(tmp_path).encode(f"Ann has {MARK} 3 eggs.")
+    assert text.count(tokenizer.vocab_size) == 1
+    tokens = np.asarray([[tokenizer.bos_id, *text]])
+    with torch.no_grad():
+        found = theirs(torch.tensor(tokens)).logits.numpy()
+    np.testing.assert_allclose(found, new.model.apply({"params": new.params}, tokens), atol=2e-4)
