@@ -21,7 +21,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict({"study": "refinement", "preset": preset, "seed": 0})
     config.checkpoint = config_dict.placeholder(str)
     config.sorm = sorm.get_config(size)
-    config.sorm.seed = config.get_ref("seed")
+    del config.sorm.seed  # this run's own
     config.mesh = config.sorm.mesh
     config.policy = ConfigDict({"lora": config.sorm.policy.lora})  # of the refiners
     config.pairs = ConfigDict({"per_draft": 16, "validation_questions": 50})
@@ -56,7 +56,7 @@ def smoke(config: ConfigDict) -> None:
 def experts(config: ConfigDict) -> None:
     """As in the paper, the student comes from expert iteration, the member `experts`."""
     config.experts = expert_iteration.get_config()
-    config.experts.seed = config.get_ref("seed")
+    del config.experts.seed
     for section in ("drafts", "verify", "verify_many", "evaluation"):
         config.sorm[section].calculator = True
 

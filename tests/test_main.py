@@ -94,6 +94,10 @@ def test_workdir_holds_what_the_contract_names(study):
     assert (workdir / "verdicts.json").exists() == ("predictions" in recorded["config"])
     if "predictions" in recorded["config"]:
         verdicts, claimed = read(workdir / "verdicts.json"), recorded["config"]["predictions"]
+        if study == "refinement":  # those of the run that it goes on from come first
+            earlier = read(runs.finished("sorm") / "verdicts.json")
+            assert {name: verdicts[name] for name in earlier} == earlier
+            claimed = earlier | claimed
         assert verdicts.keys() == claimed.keys()
         for name, found in verdicts.items():
             assert found["threshold"] == claimed[name]["threshold"]

@@ -8,7 +8,8 @@ import runs
 
 import qdcjax
 from qdcjax.experiments import from_config
-from qdcjax.experiments.refinement import run_sorm
+from qdcjax.experiments.refinement import run_sorm, source_fields
+from qdcjax.experiments.sweep import changed
 from qdcjax.files import read_json
 from qdcjax.reasoning.refinement import BAD
 from qdcjax.workdir import Workdir
@@ -117,3 +118,25 @@ def test_the_student_may_come_from_expert_iteration(monkeypatch, tmp_path):
     )
     assert ran["sorm"].config["checkpoint"] == str(last)
     assert ran["sorm"].config["drafts"]["calculator"]
+
+
+def test_a_sweep_s_members_have_reward_models_of_their_own_seed(monkeypatch, tmp_path):
+    """The seed of the run is that of the members that it begins with."""
+    from configs import refinement as config_of
+    from qdcjax.experiments import refinement
+
+    config = config_of.get_config("expert_iteration").to_dict()
+    seeds = {}
+    for seed in (0, 7):
+        monkeypatch.setattr(
+            refinement,
+            "run_members",
+            lambda workdir, opened: seeds.update({workdir.path.name: opened}),
+        )
+        workdir = Workdir(tmp_path / str(seed), changed(config, {"seed": seed}))
+        workdir.record_config({})
+        run_sorm(workdir.config, workdir)
+    for seed in (0, 7):
+        assert [of.config["seed"] for of in seeds[str(seed)].values()] == [seed, seed]
+    assert source_fields(config) == ["checkpoint", "seed", "experts", "sorm"]
+    assert source_fields(changed(config, {"checkpoint": "runs/sorm"})) == ["checkpoint"]

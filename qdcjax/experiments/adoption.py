@@ -12,7 +12,7 @@ from qdcjax.workdir import RECORD, StageChangedError, Workdir
 MARK = "fingerprint"
 
 
-def adopt(workdir: Workdir, run: Path, names: Sequence[str], field: str) -> None:
+def adopt(workdir: Workdir, run: Path, names: Sequence[str], fields: Sequence[str]) -> None:
     """Stages `names` of the run at `run`, kept here too, so that models here find them beside them.
 
     Files are shared where the disk can do that, and copied elsewhere.
@@ -21,7 +21,7 @@ def adopt(workdir: Workdir, run: Path, names: Sequence[str], field: str) -> None
       workdir: of this run.
       run: folder of the other one.
       names: of its stages.
-      field: of the config, which says where the other run is.
+      fields: of the config, which say what the other run is.
 
     Raises:
       FileNotFoundError: the other run has not made one of them.
@@ -45,7 +45,7 @@ def adopt(workdir: Workdir, run: Path, names: Sequence[str], field: str) -> None
                 parts = {n: of for n, of in read_json(made / RECORD).items() if n == "parts"}
                 write_json(folder / RECORD, read_json(folder / RECORD) | parts)
 
-        folder = workdir.stage(name, [field], [], take)
+        folder = workdir.stage(name, fields, [], take)
         if made.is_dir() and (folder / MARK).read_text() != fingerprint(made):
             raise StageChangedError(
                 f"stage {name} of {run} has been made anew since {workdir.path} took it over: use "

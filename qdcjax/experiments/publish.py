@@ -20,6 +20,7 @@ from qdcjax.reporting.page import Plate, Report, RunFacts, Section, write_report
 from qdcjax.training.processes import is_writer
 from qdcjax.workdir import Workdir
 
+VERDICTS = "verdicts.json"
 PACKAGES = ("qdcjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "datasets", "numpy")
 
 
@@ -77,7 +78,7 @@ def publish(
     if is_writer():
         workdir.write_summary(summary)
         if verdicts:
-            write_json(workdir.path / "verdicts.json", verdict_records(verdicts))
+            write_json(workdir.path / VERDICTS, verdict_records(verdicts))
         write_report(workdir.path / "report.html", report())
     return dict(summary)
 
@@ -118,7 +119,7 @@ def verdict_records(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Any]]:
 def read_verdicts(path: Path) -> list[Verdict]:
     """The verdicts of the run at `path`, as `verdict_records` wrote them."""
     verdicts = []
-    for name, record in read_json(path / "verdicts.json").items():
+    for name, record in read_json(path / VERDICTS).items():
         of = Prediction(name, record["claim"], record["threshold"], record["direction"])
         ends = (record[end] for end in ("estimate", "low", "high"))
         numbers = (math.nan if end is None else end for end in ends)

@@ -20,6 +20,7 @@ from qdcjax.experiments.adoption import adopt
 from qdcjax.experiments.members import Member, folder_of, open_members, run_members
 from qdcjax.experiments.refinement_findings import TRIES, find
 from qdcjax.experiments.refinement_inference import GLOBAL, LOCAL, STAGES, refine
+from qdcjax.experiments.refinement_report import sweep_columns as sweep_columns
 from qdcjax.experiments.sorm import labelled_solutions
 from qdcjax.files import read_json
 from qdcjax.reasoning.refinement import (
@@ -51,7 +52,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     task, splits = from_config.task(sorm["task"], sorm["seed"]), sorm["evaluation"]["splits"]
     tables = [f"{kind}-{split}" for split in splits for kind in ("greedy", "samples")]
     models = ("student", STAGES["orm"], STAGES["sorm"])
-    adopt(workdir, source, ["drafts", "verify", *models, *tables], "checkpoint")
+    adopt(workdir, source, ["drafts", "verify", *models, *tables], source_fields(config))
     # All have the token [BAD], since a refiner could write it.
     student, orm, stepwise = (
         load_model(workdir.path / "stages" / name, mesh).with_token(BAD) for name in models
@@ -82,18 +83,28 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         workdir,
         lambda: refinement_report.report(workdir, findings),
         publish.flat(findings.results),
-        findings.verdicts,
+        [*findings.earlier, *findings.verdicts],
     )
+
+
+def source_fields(config: Mapping[str, Any]) -> list[str]:
+    """The fields that say what run of reward models this one goes on from."""
+    own = [name for name in ("seed", EXPERTS, REWARDS) if name in config]
+    return ["checkpoint", *([] if config["checkpoint"] else own)]
 
 
 def run_sorm(config: Mapping[str, Any], workdir: Workdir) -> Path:
     """Members `sorm` and, where its student is to come from expert iteration, `experts`."""
-    names = [name for name in (EXPERTS, REWARDS) if name in config]
-    members = [Member(name, config[name]) for name in names]
-    if EXPERTS in names:
+    configs = {
+        name: {**config[name], "seed": config["seed"]}
+        for name in (EXPERTS, REWARDS)
+        if name in config
+    }
+    if EXPERTS in configs:
         rounds = config[EXPERTS]["expert_iteration"]["rounds"]
         made = folder_of(workdir.path, EXPERTS) / "stages" / f"round-{rounds}"
-        members[-1] = Member(REWARDS, config[REWARDS] | {"checkpoint": str(made)})
+        configs[REWARDS]["checkpoint"] = str(made)
+    members = [Member(name, of) for name, of in configs.items()]
     for member in members:
         from_config.check(member.config)
     run_members(workdir, open_members(workdir, members))

@@ -1,6 +1,7 @@
 """The report of refinement: strategies, repairs, where errors are seen, and a browser."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,15 @@ REFINERS = {"sample": "a new sample instead", "global": "global"} | {
 }
 SHOWN = 200  # drafts in the browser
 EXAMPLES = 3  # pairs of each kind
+
+
+def sweep_columns(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """What the table of a sweep shows: figure → heading, unit (see `sweep_report`)."""
+    split = config["sorm"]["evaluation"]["splits"][0]
+    shown = ("greedy", f"best_of_{TRIES}", "reranked", "gated_either")
+    columns = {f"{name}_accuracy_{split}": (STRATEGIES[name], "%") for name in shown}
+    columns[f"reranked_gain_{split}"] = "reranked over greedy", "points"
+    return {figure: column for figure, column in columns.items() if figure in names}
 
 
 def report(workdir: Workdir, found: Findings) -> Report:

@@ -6,17 +6,21 @@ one after another.
 """
 
 import copy
+import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qdcjax.experiments import from_config, publish, sweep_report
 from qdcjax.experiments.members import Member, open_members, run_members, study_of
-from qdcjax.measures.intervals import Interval, over_runs
+from qdcjax.measures.intervals import Interval, over_replicates, over_runs
+from qdcjax.measures.predictions import Verdict, judge
 from qdcjax.workdir import Workdir
 
 Settings = dict[str, Any]  # dotted field → value
-SEED = "seed"  # last word of the fields over which figures are averaged
+Mean = Callable[[Sequence[Interval]], Interval]
+SEED = "seed"  # last word of the fields over which figures are averaged; alone, of all draws
 
 
 def run(workdir: Workdir, asked: str) -> dict[str, float]:
@@ -43,12 +47,32 @@ def run(workdir: Workdir, asked: str) -> dict[str, float]:
         if len(together) > 1:
             study.learn_together([opened[name_of(of)] for of in together])
     summaries = run_members(workdir, opened)
-    found = by_setting(settings, summaries)
+    mean = over_replicates if SEED in axes and has_own_questions(config) else over_runs
+    found = by_setting(settings, summaries, mean)
+    told = {
+        name: publish.read_verdicts(member.path)
+        for name, member in opened.items()
+        if (member.path / publish.VERDICTS).exists()
+    }
+    verdicts = verdicts_by_setting(settings, told, mean)
+    columns = getattr(study, "sweep_columns", sweep_report.columns_of_policies)
     return publish.publish(
         workdir,
-        lambda: sweep_report.report(workdir, axes, found),
+        lambda: sweep_report.report(workdir, axes, found, columns, verdicts),
         publish.flat({f"{name}/{k}": v for name, of in found.items() for k, v in of.items()}),
+        verdicts,
     )
+
+
+def has_own_questions(config: Mapping[str, Any]) -> bool:
+    """Whether runs with different seeds have different questions, so that they are replicates.
+
+    A run that goes on from another one, and has no task itself, has that one's questions.
+    """
+    if "task" in config:
+        return config["task"]["name"] in from_config.GENERATED
+    sections = [value for value in config.values() if isinstance(value, Mapping)]
+    return not config.get("checkpoint") and any(map(has_own_questions, sections))
 
 
 def axes_of(asked: str, config: Mapping[str, Any]) -> dict[str, list]:
@@ -108,24 +132,52 @@ def name_of(settings: Settings) -> str:
 
 
 def by_setting(
-    settings: Sequence[Settings], summaries: Mapping[str, Mapping[str, float]]
+    settings: Sequence[Settings], summaries: Mapping[str, Mapping[str, float]], mean: Mean
 ) -> dict[str, dict[str, Interval]]:
     """Setting without its seed → figure → its mean over seeds, with an interval.
 
     A figure that a seed could not determine is left out.
     """
-    groups: dict[str, list[dict[str, Interval]]] = {}
+    found = {}
+    for name, members in _without_seeds(settings).items():
+        runs = [publish.intervals(summaries[member]) for member in members]
+        figures = [figure for figure in runs[0] if all(figure in of for of in runs)]
+        found[name] = {figure: mean([of[figure] for of in runs]) for figure in figures}
+    return found
+
+
+def verdicts_by_setting(
+    settings: Sequence[Settings], told: Mapping[str, Sequence[Verdict]], mean: Mean
+) -> list[Verdict]:
+    """The members' predictions, judged by the means of their statistics over seeds.
+
+    A statistic that a seed could not determine is undetermined. Where there are several settings,
+    each prediction's name begins with its own.
+
+    Args:
+      settings: of the members.
+      told: member → its verdicts, of those that have some.
+      mean: of the estimates of several seeds.
+    """
+    found, groups = [], _without_seeds(settings)
+    for name, members in groups.items():
+        for verdicts in zip(*(told.get(member, ()) for member in members), strict=True):
+            claim, estimates = verdicts[0].prediction, [of.estimate for of in verdicts]
+            if len(groups) > 1:
+                claim = dataclasses.replace(claim, name=f"{name}: {claim.name}")
+            known = all(math.isfinite(of.value) for of in estimates)
+            nothing = Interval(math.nan, math.nan, math.nan, "not determined by every seed")
+            found.append(judge(claim, mean(estimates) if known else nothing))
+    return found
+
+
+def _without_seeds(settings: Sequence[Settings]) -> dict[str, list[str]]:
+    """Name of a setting without its seed → names of its members."""
+    groups: dict[str, list[str]] = {}
     for of in settings:
         rest = {field: value for field, value in of.items() if field.rpartition(".")[2] != SEED}
-        groups.setdefault(name_of(rest), []).append(publish.intervals(summaries[name_of(of)]))
-    return {
-        name: {
-            figure: over_runs([of[figure] for of in runs])
-            for figure in runs[0]
-            if all(figure in of for of in runs)
-        }
-        for name, runs in groups.items()
-    }
+        groups.setdefault(name_of(rest), []).append(name_of(of))
+    return groups
 
 
 def _in_one_program(settings: Sequence[Settings], traceable: Sequence[str]) -> list[list[Settings]]:

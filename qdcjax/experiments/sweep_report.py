@@ -1,16 +1,20 @@
 """The report of a sweep: what the members came to, setting by setting."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from qdcjax.experiments import publish
 from qdcjax.measures.intervals import Interval
+from qdcjax.measures.predictions import Verdict
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
-# Figures of a split, of the policy that a run ends with → heading and unit of its column.
-COLUMNS = {
+Columns = dict[str, tuple[str, str]]  # figure → heading and unit of its column
+
+# Figures of a split, of the policy that a run ends with.
+OF_POLICIES = {
     "greedy_accuracy": ("greedy", "%"),
     "sampled_accuracy": ("one sample", "%"),
     "kl": ("KL from the start, nats a solution", ""),
@@ -19,8 +23,30 @@ COLUMNS = {
 GAIN = "gain_greedy_accuracy"
 
 
+def columns_of_policies(config: Mapping[str, Any], names: Sequence[str]) -> Columns:
+    """Those of a study of policies, on its first split.
+
+    Args:
+      config: of the sweep.
+      names: of the figures that there are; a run of several policies names the last one last.
+    """
+    split = config["evaluation"]["splits"][0]
+    shown = {}
+    for figure, column in OF_POLICIES.items():
+        ending = f"{figure}_{split}"
+        of = [n for n in names if n == ending or (n.endswith(f"_{ending}") and n[:4] != "gain")]
+        shown |= {of[-1]: column} if of else {}
+    if f"{GAIN}_{split}" in names:
+        shown[f"{GAIN}_{split}"] = "greedy, gained", "points"
+    return shown
+
+
 def report(
-    workdir: Workdir, axes: Mapping[str, Sequence], found: Mapping[str, Mapping[str, Interval]]
+    workdir: Workdir,
+    axes: Mapping[str, Sequence],
+    found: Mapping[str, Mapping[str, Interval]],
+    columns: Callable[[Mapping[str, Any], Sequence[str]], Columns],
+    verdicts: Sequence[Verdict],
 ) -> Report:
     """The whole page.
 
@@ -28,6 +54,8 @@ def report(
       workdir: of the sweep.
       axes: field → values.
       found: setting → figure → its mean over seeds.
+      columns: the study's own; from the config and the names of all figures.
+      verdicts: by the means over seeds.
     """
     config = workdir.config
     members = math.prod(len(values) for values in axes.values())
@@ -37,30 +65,26 @@ def report(
         description=f"{members} runs, every combination of {words}. Each has its own page in the "
         "folder members. Where seeds were gone through, figures are means over them.",
         run=publish.run_facts(workdir),
-        sections=[settings_section(workdir, found)],
+        verdicts=verdicts,
+        sections=[settings_section(workdir, found, columns)],
     )
 
 
-def settings_section(workdir: Workdir, found: Mapping[str, Mapping[str, Interval]]) -> Section:
-    """A row a setting, and the accuracies as bars."""
-    split = workdir.config["evaluation"]["splits"][0]
-    names = list(next(iter(found.values())))
-    shown = {}  # figure → heading, unit
-    for figure, column in COLUMNS.items():
-        ending = f"{figure}_{split}"
-        # A run of several policies names the last one last.
-        of = [n for n in names if n == ending or (n.endswith(f"_{ending}") and n[:4] != "gain")]
-        shown |= {of[-1]: column} if of else {}
+def settings_section(
+    workdir: Workdir,
+    found: Mapping[str, Mapping[str, Interval]],
+    columns: Callable[[Mapping[str, Any], Sequence[str]], Columns],
+) -> Section:
+    """A row a setting, and the shares as bars."""
+    shown = columns(workdir.config, list(next(iter(found.values()))))
     bars = {
         heading: [of.get(figure, math.nan) for of in found.values()]
         for figure, (heading, unit) in shown.items()
         if unit == "%"
     }
-    if f"{GAIN}_{split}" in names:
-        shown[f"{GAIN}_{split}"] = "greedy, gained", "points"
     path = workdir.path / "figures" / "settings.png"
-    figures.save(figures.grouped_bars(list(found), bars, "setting", f"right, {split}"), path)
+    figures.save(figures.grouped_bars(list(found), bars, "setting", "share"), path)
     rows = [[name, *(of.get(figure) for figure in shown)] for name, of in found.items()]
     headings, units = zip(*shown.values(), strict=True)
-    table = Table(["setting", *headings], rows, f"On the split {split}.", ["", *units])
+    table = Table(["setting", *headings], rows, "On the first split.", ["", *units])
     return Section("Settings", "", [Plate(path, "Every setting.")], [table])

@@ -31,7 +31,7 @@ def made(tmp_path) -> Path:
 
 def take(path: Path, made: Path, redo: str = "") -> Workdir:
     workdir = Workdir(path, {"study": "taken", "from": str(made)}, redo)
-    adopt(workdir, made, ["model", "rows"], "from")
+    adopt(workdir, made, ["model", "rows"], ["from"])
     return workdir
 
 

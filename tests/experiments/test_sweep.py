@@ -6,7 +6,17 @@ import re
 
 import pytest
 
-from qdcjax.experiments.sweep import axes_of, by_setting, changed, combinations, name_of
+from qdcjax.experiments.sweep import (
+    axes_of,
+    by_setting,
+    changed,
+    combinations,
+    has_own_questions,
+    name_of,
+    verdicts_by_setting,
+)
+from qdcjax.measures.intervals import Interval, over_replicates, over_runs
+from qdcjax.measures.predictions import Prediction, judge
 
 CONFIG = {
     "study": "toy",
@@ -125,7 +135,7 @@ def summaries(axes, **figures) -> dict[str, dict]:
 def test_a_setting_s_figures_are_means_over_its_seeds():
     """s = √.02 of .4 and .6; t(.975, 1) = 12.7062, so that the half-width is 1.27062."""
     axes = {"kl": [0.0, 0.5], "seed": [0, 1]}
-    found = by_setting(combinations(axes), summaries(axes, reward=[0.4, 0.6, 2, 2]))
+    found = by_setting(combinations(axes), summaries(axes, reward=[0.4, 0.6, 2, 2]), over_runs)
     assert found.keys() == {"kl=0.0", "kl=0.5"}
     assert found["kl=0.0"].keys() == {"reward"}
     reward = found["kl=0.0"]["reward"]
@@ -137,15 +147,18 @@ def test_a_setting_s_figures_are_means_over_its_seeds():
 def test_the_runs_own_intervals_count_and_are_no_figures():
     axes = {"seed": [0, 1]}
     of = summaries(axes, reward=[2, 2], reward_low=[1, 1], reward_high=[5, 5])
-    (setting, figures), *others = by_setting(combinations(axes), of).items()
+    (setting, figures), *others = by_setting(combinations(axes), of, over_runs).items()
     assert setting == "all" and not others and figures.keys() == {"reward"}
     found = figures["reward"]
     assert (found.low, found.value, found.high) == pytest.approx((1, 2, 5))
+    found = by_setting(combinations(axes), of, over_replicates)["all"]["reward"]
+    assert (found.low, found.value, found.high) == (2, 2, 2), "each run had its own questions"
 
 
 def test_without_several_seeds_a_setting_keeps_its_run_s_figures():
     axes = {"kl": [0.0, 0.5]}
-    found = by_setting(combinations(axes), summaries(axes, reward=[2, 3], reward_low=[1, 2.5]))
+    of = summaries(axes, reward=[2, 3], reward_low=[1, 2.5])
+    found = by_setting(combinations(axes), of, over_runs)
     assert found["kl=0.0"]["reward"].value == 2 and found["kl=0.0"]["reward"].low == 1
     assert found["kl=0.5"]["reward"].value == 3 and found["kl=0.5"]["reward"].low == 2.5
 
@@ -154,11 +167,58 @@ def test_without_several_seeds_a_setting_keeps_its_run_s_figures():
 def test_a_figure_that_a_seed_could_not_determine_is_left_out(row):
     axes = {"seed": [0, 1]}
     of = summaries(axes, reward=[1, 2], variance=row)
-    assert by_setting(combinations(axes), of)["all"].keys() == {"reward"}
+    assert by_setting(combinations(axes), of, over_runs)["all"].keys() == {"reward"}
 
 
 def test_a_figure_that_a_seed_lacks_is_left_out():
     axes = {"seed": [0, 1, 2]}
     of = summaries(axes, reward=[1, 2, 3], kl=[1, 2, 3])
     del of["seed=1"]["kl"]
-    assert by_setting(combinations(axes), of)["all"].keys() == {"reward"}
+    assert by_setting(combinations(axes), of, over_runs)["all"].keys() == {"reward"}
+
+
+def told(*values: float) -> dict:
+    """Member → its verdicts on two claims, for the seeds 0, 1, …; the second is never known."""
+    claims = Prediction("P", "more is better", 0.1), Prediction("Q", "less is", 0.1, "below")
+    return {
+        f"seed={seed}": [
+            judge(claims[0], Interval(value, value - 1, value + 1)),
+            judge(claims[1], Interval(value if seed else math.nan, 0, 0)),
+        ]
+        for seed, value in enumerate(values)
+    }
+
+
+def test_predictions_are_judged_by_the_means_over_seeds():
+    """t(.975, 2) = 4.30265 and s = .1: the half-width is .24842 about .5."""
+    settings = combinations({"seed": [0, 1, 2]})
+    first, second = verdicts_by_setting(settings, told(0.4, 0.5, 0.6), over_replicates)
+    ends = (0.5 - 0.24842, 0.5, 0.5 + 0.24842)
+    found = first.estimate
+    assert (found.low, found.value, found.high) == pytest.approx(ends, abs=1e-4)
+    assert (first.prediction.name, first.outcome) == ("P", "holds")
+    assert second.outcome == "undecided" and math.isnan(second.estimate.value)
+
+
+def test_several_settings_have_their_own_verdicts():
+    settings = combinations({"kl": [0.0, 0.5], "seed": [0]})
+    members = dict(zip(map(name_of, settings), told(0.2, 2.0).values(), strict=True))
+    found = verdicts_by_setting(settings, members, over_runs)
+    names = [verdict.prediction.name for verdict in found]
+    assert names == ["kl=0.0: P", "kl=0.0: Q", "kl=0.5: P", "kl=0.5: Q"]
+    assert [verdict.outcome for verdict in found[::2]] == ["undecided", "holds"]
+    assert verdicts_by_setting(settings, {}, over_runs) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "own"),
+    [
+        ({"task": {"name": "word_problems"}, "checkpoint": "runs/other"}, True),
+        ({"task": {"name": "gsm8k"}}, False),
+        ({"sorm": {"task": {"name": "word_problems"}}, "checkpoint": None}, True),
+        ({"sorm": {"task": {"name": "word_problems"}}, "checkpoint": "runs/sorm"}, False),
+        ({"learn": {"steps": 1}}, False),
+    ],
+)
+def test_whose_questions_are_drawn_by_the_seed(config, own):
+    assert has_own_questions(config) == own
