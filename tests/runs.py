@@ -202,7 +202,7 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def finished(study: str) -> Path:
-    """The workdir of `configs/<study>.py:smoke`, run to its end once, as a user runs it."""
+    """The workdir of `configs/<study>.py:smoke`, run to its end once; `sorm` as a user runs it."""
 
     def make(workdir: Path) -> None:
         options = []
@@ -210,7 +210,8 @@ def finished(study: str) -> Path:
             options = [f"--config.checkpoint={finished('sorm')}", "--config.reward_model=orm-0"]
         elif study == "refinement":
             options = [f"--config.checkpoint={finished('sorm')}"]
-        run(f"configs/{study}.py:smoke", workdir, *options, launch=PYTHON)
+        launch = PYTHON if study == "sorm" else ()
+        run(f"configs/{study}.py:smoke", workdir, *options, launch=launch)
 
     return made_once(study, make)
 

@@ -1,5 +1,6 @@
 """The rounds of expert iteration: where each begins, what it learns from, and kills among them."""
 
+import shutil
 import signal
 
 import datasets
@@ -23,18 +24,20 @@ STUDY = "configs/expert_iteration.py:smoke"
 @pytest.mark.slow
 def test_killed_within_and_between_rounds_it_ends_as_the_unbroken_one(tmp_path):
     whole, workdir = runs.finished("expert_iteration"), tmp_path / "killed"
+    shutil.copytree(whole, workdir)  # the student is there
     stages = workdir / "stages"
-    often = "--config.finetune.checkpoint_every=5"
+    options = ["--config.finetune.checkpoint_every=5", "--redo=rollouts-1"]
     moments = {
         "within a round's fine-tuning": workdir / "checkpoints" / "round-1" / "5",
         "between two rounds": stages / "round-1",
         "as the next round samples": stages / "rollouts-2.partial" / "stage.json",
     }
     for moment in moments.values():
-        code, said = runs.strike(STUDY, workdir, moment.exists, signal.SIGKILL, often)
+        code, said = runs.strike(STUDY, workdir, moment.exists, signal.SIGKILL, *options)
         assert code == -signal.SIGKILL, said[-2000:]
         assert not (stages / "rollouts-2").exists()
-    runs.run(STUDY, workdir, often)
+        del options[1:]
+    runs.run(STUDY, workdir, *options)
 
     assert (workdir / "summary.json").read_bytes() == (whole / "summary.json").read_bytes()
     for name in ("round-1", "round-2"):

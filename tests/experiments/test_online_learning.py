@@ -1,6 +1,7 @@
 """On-line learning that is killed at any moment ends as a run that was not."""
 
 import json
+import shutil
 import signal
 
 import datasets
@@ -19,16 +20,17 @@ PPO = "configs/ppo.py:smoke"
 @pytest.mark.slow
 def test_killed_within_rollouts_policy_and_critic_it_ends_as_the_unbroken_one(tmp_path):
     whole, workdir = runs.finished("ppo"), tmp_path / "killed"
+    shutil.copytree(whole, workdir)  # the student is there
     # Saved at other steps than the unbroken run's, also within an iteration.
     often = ("--config.learn.checkpoint_every=3", "--config.critic.checkpoint_every=5")
     parts = workdir / "stages" / "learned.partial" / "rollouts"
     saved = workdir / "checkpoints" / "learned"
 
-    def strike(when, number: signal.Signals) -> None:
-        code, said = runs.strike(PPO, workdir, when, number, *often)
+    def strike(when, number: signal.Signals, *options: str) -> None:
+        code, said = runs.strike(PPO, workdir, when, number, *often, *options)
         assert code == (143 if number == signal.SIGTERM else -number), said[-2000:]
 
-    strike((saved / "learn" / "3").exists, signal.SIGKILL)
+    strike((saved / "learn" / "3").exists, signal.SIGKILL, "--redo=learned")
     assert not (parts / "part-00001").exists()
     strike((parts / "part-00001").exists, signal.SIGKILL)
     strike((saved / "critic" / "5").exists, signal.SIGTERM)
