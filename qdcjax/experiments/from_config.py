@@ -16,12 +16,14 @@ from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.tasks.random_walks import RandomWalks
+from qdcjax.tasks.traced_integers import TracedIntegers
 from qdcjax.tasks.word_problems import Dials, Misconceptions, WordProblems
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
 
-TASKS = ("word_problems", "gsm8k", "svamp", "random_walks")
+TASKS = ("word_problems", "gsm8k", "svamp", "random_walks", "traced_integers")
+GENERATED = ("word_problems", "traced_integers")  # those whose questions are drawn by the seed
 # Section → the study's own fields in it, beside those of the settings that it holds.
 TRAINING = {
     "sft": ("questions", "validation_questions"),
@@ -97,6 +99,8 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
         return _make(SVAMP, fields, "task")
     if name == "random_walks":
         return _make(RandomWalks, fields, "task")
+    if name == "traced_integers":
+        return _make(TracedIntegers, {"seed": seed, **fields}, "task")
     raise ValueError(f"task.name={name!r} must be one of {', '.join(TASKS)}")
 
 

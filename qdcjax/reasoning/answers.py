@@ -10,6 +10,7 @@ from qdcjax.tasks.answers import (
     grade,
     is_correct,
     is_correct_flexible,
+    is_number,
     normalise,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "grade",
     "is_correct",
     "is_correct_flexible",
+    "is_number",
     "normalise",
 ]

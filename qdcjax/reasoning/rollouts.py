@@ -17,7 +17,7 @@ from qdcjax.decoding import (
     shared_shapes,
     stream,
 )
-from qdcjax.reasoning.answers import grade
+from qdcjax.reasoning.answers import grade, is_number
 from qdcjax.reasoning.labels import is_consistent
 from qdcjax.reasoning.steps import segment, separator_tokens
 from qdcjax.reporting.stopwatch import Stopwatch
@@ -167,17 +167,18 @@ def _graded(
     text = policy.tokenizer.decode(tokens)
     truncated = bool(samples.truncated[at])
     steps = segment(tokens, policy.tokenizer, separators, settings.marker)
-    grades = grade(text, problem.answer)
+    correct = not truncated and task.is_correct(problem, text)
+    grades = grade(text, problem.answer) if is_number(problem.answer) else None
     return {
         "problem_id": problem.id,
         "sample": settings.first_sample + at[1],
         "tokens": tokens,
         "text": text,
-        "correct": not truncated and task.is_correct(problem, text),
-        "flexible": not truncated and grades.flexible,
+        "correct": correct,
+        "flexible": not truncated and grades.flexible if grades else correct,
         "truncated": truncated,
-        "flagged": grades.flagged,
-        "error": grades.error,
+        "flagged": grades is not None and grades.flagged,
+        "error": grades is not None and grades.error,
         "steps": list(steps.texts),
         "ends": list(steps.ends),
         "truth": step_truth(task, problem, steps.texts),

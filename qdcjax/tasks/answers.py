@@ -134,6 +134,15 @@ def gold_answer(gold: str) -> Fraction:
     return answer
 
 
+def is_number(gold: str) -> bool:
+    """Whether a gold answer is one that `grade` can compare with; a list is none."""
+    try:
+        gold_answer(gold)
+    except ValueError:
+        return False
+    return True
+
+
 def normalise(answer: Fraction) -> str:
     """The one text form of an answer, for grouping votes: `18`, `-1/2`."""
     return str(answer)
