@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tokenizers import Tokenizer
@@ -37,6 +37,7 @@ from qdcjax.rl.policy_gradient import (
 )
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.losses import token_log_probs
+from qdcjax.training.members import map_members, pad_members
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.processes import to_host
 from qdcjax.training.step import TrainState, init_state, make_update
@@ -270,29 +271,18 @@ def train_members(train: Callable, at_once: int, mesh: Mesh | None = None) -> Ca
 
     Args:
       train: from `make_train`.
-      at_once: members under vmap on a device; the rest of them wait. On an accelerator small models
-        are bound by launches, so take as many as fit; a CPU gains nothing from more than one.
-      mesh: the members are spread over its devices, as many on each.
+      at_once, mesh: see `members.map_members`.
     """
 
+    one = lambda seed, hyper: train(jax.random.key(seed), hyper)  # noqa: E731
+    program = jax.jit(map_members(one, at_once, mesh))
+
     def members(seeds, hyper: Hyperparameters):
-        alone = lambda member: train(jax.random.key(member[0]), member[1])  # noqa: E731
-        together = min(at_once, len(seeds))
-        return jax.lax.map(alone, (seeds, hyper), batch_size=together if together > 1 else None)
-
-    if mesh is None:
-        return jax.jit(members)
-    cut = PartitionSpec(mesh.axis_names)
-    spread = jax.shard_map(members, mesh=mesh, in_specs=cut, out_specs=cut, check_vma=False)
-
-    def padded(seeds, hyper: Hyperparameters):
         M = len(seeds)
-        whole = -(-M // mesh.size) * mesh.size
-        fill = lambda x: np.concatenate([x, np.repeat(x[-1:], whole - M, axis=0)])  # noqa: E731
-        found = jax.jit(spread)(*jax.tree.map(fill, (np.asarray(seeds), hyper)))
+        found = program(*pad_members((np.asarray(seeds), jax.tree.map(np.asarray, hyper)), mesh))
         return jax.tree.map(lambda x: x[:M], to_host(found))
 
-    return padded
+    return members
 
 
 WATCHED_UPDATES = ("loss", "gradient_norm", "clip_fraction", "update_kl", "reference_kl", "finite")

@@ -93,7 +93,7 @@ class Training:
             self._saver = stack.enter_context(open_checkpointer(folder, self._checkpoint_every))
             if self._saver.latest is not None:
                 self.state = self._saver.load_pytree(self._saver.latest, self.state)
-            self.step = int(self.state.step)
+            self.step = int(np.max(self.state.step))  # that of all members, where there are some
             self._log = None
             if is_writer():
                 self._log = stack.enter_context(MetricLog(self._workdir, self.name, self.step))

@@ -1,6 +1,5 @@
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,21 +236,6 @@ def test_a_run_that_diverges_says_so(policy, questions, decoding):
     history = train(jax.random.key(0), hyper(rate=1e30))[1]
     assert history["finite"].min() < 1
     assert "explained_variance" not in history, "there is no critic"
-
-
-@pytest.mark.parametrize("at_once", [1, 2, 9])
-def test_members_in_one_program_are_those_of_vmap(at_once):
-    """The last of five stays alone where two go together."""
-
-    def train(key, hyper):
-        x = jax.random.normal(key, (3,)) * hyper.kl
-        return {"w": x}, {"loss": jnp.cumsum(x * hyper.learning_rate)}
-
-    seeds = np.arange(5, dtype=np.uint32)
-    members = Hyperparameters(jnp.arange(5.0), jnp.linspace(0, 1, 5))
-    found = train_members(train, at_once)(seeds, members)
-    keys = jax.vmap(jax.random.key)(seeds)
-    chex.assert_trees_all_close(found, jax.vmap(train)(keys, members), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Many trainings in one program: each member is the same training alone."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qdcjax.models.config import TransformerConfig
+from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.reporting.metrics import read_metrics
+from qdcjax.training import members as members_module
+from qdcjax.training.fit import TrainSettings, fit
+from qdcjax.training.losses import language_model_loss
+from qdcjax.training.members import fit_members, map_members, pad_members
+from qdcjax.training.optimizer import OptimizerConfig
+from qdcjax.training.sharding import MeshConfig, make_mesh
+
+MODEL = Transformer(
+    TransformerConfig(
+        vocab_size=64, layers=1, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=64
+    )
+)
+SETTINGS = TrainSettings(6, 4, OptimizerConfig(1e-2), log_every=3, checkpoint_every=2)
+SEEDS = (3, 4, 3)
+
+
+def counting(seed: int) -> list[dict]:
+    """Rows of a length in which each token is the one before plus `seed + 1`."""
+    begins = np.random.default_rng(seed).integers(64, size=12)
+    rows = [(begin + (seed + 1) * np.arange(32)) % 64 for begin in begins]
+    mask = (np.arange(32) > 0).astype(np.float32)
+    return [{"tokens": row.astype(np.int32), "mask": mask} for row in rows]
+
+
+EXAMPLES = [counting(seed) for seed in range(3)]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+def test_members_in_one_program_are_those_of_vmap(devices, at_once):
+    """The last of five stays alone where two go together, or is made again for the last device."""
+
+    def one(key, scale):
+        x = jax.random.normal(key, (3,)) * scale
+        return {"w": x}, jnp.cumsum(x)
+
+    scales = np.arange(5, dtype=np.float32)
+    keys = jax.vmap(jax.random.key)(np.arange(5))
+    expected = jax.vmap(one)(keys, scales)
+    for mesh in (None, make_mesh(MeshConfig(2, 2), devices[:4])):
+        seeds, padded = pad_members((np.arange(5), scales), mesh)
+        assert len(seeds) == (8 if mesh else 5)
+        run = jax.jit(map_members(lambda seed, s: one(jax.random.key(seed), s), at_once, mesh))
+        found = jax.tree.map(lambda x: x[:5], run(seeds, padded))
+        chex.assert_trees_all_close(found, expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def train():
+    def train(workdir, at_once=1, mesh=None):
+        return fit_members(
+            MODEL,
+            EXAMPLES,
+            SETTINGS,
+            seeds=SEEDS,
+            at_once=at_once,
+            mesh=mesh or make_mesh(MeshConfig(1), jax.devices()[:1]),
+            workdir=workdir,
+            name="members",
+        )
+
+    return train
+
+
+def test_each_member_is_the_same_training_alone(train, devices, tmp_path):
+    alone = [
+        fit(
+            MODEL,
+            init_params(MODEL, jax.random.key(seed)),
+            language_model_loss,
+            examples,
+            SETTINGS,
+            seed=seed,
+            mesh=make_mesh(MeshConfig(1), jax.devices()[:1]),
+            workdir=tmp_path / f"alone-{number}",
+            name="student",
+        )
+        for number, (seed, examples) in enumerate(zip(SEEDS, EXAMPLES, strict=True))
+    ]
+    alone = jax.device_get(alone)
+    found = {
+        "in turn": train(tmp_path / "in-turn"),
+        "under vmap": train(tmp_path / "vmap", at_once=3),
+        "on two devices": train(tmp_path / "two", 2, make_mesh(MeshConfig(2), devices[:2])),
+    }
+    for how, members in found.items():
+        assert len(members) == 3, how
+        chex.assert_trees_all_close(members, alone, atol=1e-4)
+    differ = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone[0], alone[2])
+    assert max(jax.tree.leaves(differ)) > 1e-2, "one seed, other data"
+    records = [
+        read_metrics(tmp_path / f"alone-{number}" / "metrics.jsonl", "student")
+        for number in range(3)
+    ]
+    together = read_metrics(tmp_path / "in-turn" / "metrics.jsonl", "members")
+    assert [record["step"] for record in together] == [3, 6]
+    for at, record in enumerate(together):
+        mean = np.mean([own[at]["loss"] for own in records])
+        assert record["loss"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_killed_members_end_as_the_unbroken_ones(train, tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole")
+
+    class Cut(members_module.MemberBatches):
+        def __getitem__(self, step):
+            if step == 4:
+                raise KeyboardInterrupt
+            return super().__getitem__(step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(members_module, "MemberBatches", Cut)
+        train(tmp_path / "killed")
+    chex.assert_trees_all_equal(train(tmp_path / "killed"), whole)
