@@ -147,6 +147,22 @@ def test_one_s_own_operation():
         OPERATIONS.pop("spread", None)
 
 
+def test_only_the_call_whose_result_is_assigned_has_the_name():
+    try:
+
+        @operation("total of {x} , {y} and {z}")
+        def total(v):
+            v.res = v.x + v.y + v.z
+            return v.res
+
+        lines = trace("total", [1, 2, 5], {"+": "call"})[1].split("\n")
+        assert lines == [
+            "x = 1 , y = 2 , z = 5", "call( 1 + 2 )", "res = call( 3 + 5 )", "res = 8", "8",
+        ]  # fmt: skip
+    finally:
+        OPERATIONS.pop("total", None)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

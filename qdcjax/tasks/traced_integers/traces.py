@@ -184,9 +184,9 @@ def _without_doubles(lines: Sequence[str]) -> list[str]:
     They come from variables that got the value that they had, as when a carry of zero is added.
     """
     lines = [line for line in lines if line]
-    kept, at = [], 0
-    while at < len(lines):
-        at += lines[at : at + 1] == lines[at + 1 : at + 2]
-        kept.append(lines[at])
-        at += 1
+    kept, left_out = [], False
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        left_out = line == after and not left_out
+        if not left_out:
+            kept.append(line)
     return kept
