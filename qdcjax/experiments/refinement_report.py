@@ -54,7 +54,7 @@ def sweep_columns(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     """What the table of a sweep shows: figure → heading, unit (see `sweep_report`)."""
     split = config["sorm"]["evaluation"]["splits"][0]
     shown = ("greedy", f"best_of_{TRIES}", "reranked", "gated_either")
-    columns = {f"{name}_accuracy_{split}": (STRATEGIES[name], "%") for name in shown}
+    columns = {f"{name}_accuracy_{split}": (words(name), "%") for name in shown}
     columns[f"reranked_gain_{split}"] = "reranked over greedy", "points"
     return {figure: column for figure, column in columns.items() if figure in names}
 

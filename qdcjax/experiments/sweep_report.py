@@ -77,10 +77,15 @@ def settings_section(
 ) -> Section:
     """A row a setting, and the shares as bars."""
     shown = columns(workdir.config, list(next(iter(found.values()))))
+    shares = {figure for figure, (_, unit) in shown.items() if unit == "%"}
+    found = {
+        name: {f: v.within(0, 1) if f in shares else v for f, v in of.items() if f in shown}
+        for name, of in found.items()
+    }
     bars = {
-        heading: [of.get(figure, math.nan) for of in found.values()]
-        for figure, (heading, unit) in shown.items()
-        if unit == "%"
+        shown[figure][0]: [of.get(figure, math.nan) for of in found.values()]
+        for figure in shown
+        if figure in shares
     }
     path = workdir.path / "figures" / "settings.png"
     figures.save(figures.grouped_bars(list(found), bars, "setting", "share"), path)

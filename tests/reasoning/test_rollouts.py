@@ -85,6 +85,17 @@ def solutions(stored, task, problems, texts, said, **settings):
     return sample_solutions(stored, task, problems, settings, jax.random.key(0), "sample")
 
 
+def test_answers_that_are_no_numbers_are_the_task_s_alone(stored, said):
+    class Last:
+        def is_correct(self, problem: Problem, completion: str) -> bool:
+            return completion.split("\n")[-1] == problem.answer
+
+    lists = Problem("p/2", "Sort 2 and 1.", "[1,2]")
+    table = solutions(stored, Last(), [lists], [["it is\n[1,2]", "[2,1]", "[1,2]…"]], said)
+    assert table["correct"] == table["flexible"] == [True, False, False]
+    assert table["flagged"] == table["error"] == [False] * 3
+
+
 def test_a_row_a_solution_with_what_graders_say_of_it(stored, said):
     right = "<<12*3=36>>36 eggs\n#### 36"
     table = solutions(

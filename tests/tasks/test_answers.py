@@ -208,3 +208,8 @@ def test_every_gsm8k_solution_is_right_by_itself():
         solution = json.loads(line)["answer"]
         outcome = grade(solution, solution)
         assert outcome.strict and outcome.flexible and not outcome.flagged and not outcome.error
+
+
+@pytest.mark.parametrize(("gold", "number"), [("18", True), ("#### 1/2", True), ("[1,2]", False)])
+def test_which_gold_answers_are_numbers(gold, number):
+    assert answers.is_number(gold) == number
