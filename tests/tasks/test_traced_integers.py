@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from qdcjax.tasks.traced_integers import (
     Caps,
     Noise,
+    TracedInteger,
     TracedIntegers,
     TraceError,
     noisy_trace,
     operation,
+    operations,
     trace,
 )
 from qdcjax.tasks.traced_integers.recording import OPERATIONS
@@ -181,6 +183,13 @@ def test_bad_input_is_one_line(asked, said):
     with pytest.raises(ValueError, match=said) as caught:
         trace(*asked)
     assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_computed_outside_of_a_trace():
+    with pytest.raises(TraceError, match=r"^\+ was called outside of a trace: ask for it by"):
+        TracedInteger("1") + TracedInteger("2")
+    with pytest.raises(TraceError, match="sort was called outside of a trace"):
+        operations.sort([TracedInteger("1")])
 
 
 def test_caps_stop_what_does_not_end():

@@ -14,6 +14,18 @@ class TraceError(ValueError):
 RUN: ContextVar["Run | None"] = ContextVar("run", default=None)
 
 
+def call(symbol: str, *operands):
+    """The result of an operation within the computation that is going on.
+
+    Raises:
+      TraceError: there is none.
+    """
+    run = RUN.get()
+    if run is None:
+        raise TraceError(f"{symbol} was called outside of a trace: ask for it by trace(…)")
+    return run.call(symbol, *operands)
+
+
 class TracedInteger:
     """A natural number as the string of its digits (Havrilla and Iyer 2024, arXiv 2402.04004).
 
@@ -84,19 +96,19 @@ class TracedInteger:
         return TracedInteger(self.digits + other.digits)
 
     def __add__(self, other):
-        return RUN.get().call("+", self, other)
+        return call("+", self, other)
 
     def __sub__(self, other):
-        return RUN.get().call("-", self, other)
+        return call("-", self, other)
 
     def __mul__(self, other):
-        return RUN.get().call("*", self, other)
+        return call("*", self, other)
 
     def __floordiv__(self, other):
-        return RUN.get().call("/", self, other)
+        return call("/", self, other)
 
     def __mod__(self, other):
-        return RUN.get().call("%", self, other)
+        return call("%", self, other)
 
     def __bool__(self) -> bool:
         return self.value != 0

@@ -16,11 +16,12 @@ A traced function takes its variables as one object, `v`, with its operands in i
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from qdcjax.tasks.traced_integers.integers import RUN, TracedInteger, TraceError
+from qdcjax.tasks.traced_integers.integers import TracedInteger, TraceError, call
 
 VISIBLE, HIDDEN, CALL = "visible", "hidden", "call"
 
@@ -55,22 +56,20 @@ OPERATIONS: dict[str, Operation] = {}  # by symbol
 
 
 def operation(
-    prompt: str, symbol: str = "", expression: str = "", name: str = "", larger_first: bool = False
+    prompt: str, symbol: str = "", expression: str = "", larger_first: bool = False
 ) -> Callable[[Callable[["Variables"], Any]], Callable[..., Any]]:
     """Makes a function of `Variables` an operation, which others can call with its operands.
 
     Args:
-      prompt, symbol, expression, name, larger_first: as in `Operation`; name, symbol and expression
-        are by default the function's own name, that too, and the prompt.
+      prompt, symbol, expression, larger_first: as in `Operation`, whose name is the function's own;
+        symbol and expression are by default that too, and the prompt.
     """
 
     def register(function: Callable[["Variables"], Any]) -> Callable[..., Any]:
-        called = name or function.__name__
-        made = Operation(
-            called, symbol or called, prompt, expression or prompt, function, larger_first
-        )
+        name = function.__name__
+        made = Operation(name, symbol or name, prompt, expression or prompt, function, larger_first)
         OPERATIONS[made.symbol] = made
-        return lambda *operands: RUN.get().call(made.symbol, *operands)
+        return functools.partial(call, made.symbol)
 
     return register
 
@@ -249,13 +248,13 @@ class Run:
 
     def close(self, frame: Variables, name: str = "", value: Any = None) -> None:
         """Writes the lines of a function's calls since its last assignment, which this one ends."""
-        for call in frame._calls:
-            mine = name if call.result is value else ""
-            space = " " if call.expression[-1].isdigit() else ""
+        for made in frame._calls:
+            mine = name if made.result is value else ""
+            space = " " if made.expression[-1].isdigit() else ""
             label = f"{mine} = " if mine else ""
-            self.lines[call.line] = f"{label}call( {call.expression}{space})"
-            shown = {n: of for n, of in call.operands.items() if n in call.new or n == mine}
-            self.lines[call.line + 1] = show_variables(shown)
+            self.lines[made.line] = f"{label}call( {made.expression}{space})"
+            shown = {n: of for n, of in made.operands.items() if n in made.new or n == mine}
+            self.lines[made.line + 1] = show_variables(shown)
         frame._calls.clear()
 
 

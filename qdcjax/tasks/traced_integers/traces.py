@@ -185,7 +185,7 @@ def _without_doubles(lines: Sequence[str]) -> list[str]:
     """
     lines = [line for line in lines if line]
     kept, left_out = [], False
-    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+    for line, after in zip(lines, [*lines[1:], ""], strict=False):
         left_out = line == after and not left_out
         if not left_out:
             kept.append(line)
