@@ -192,7 +192,7 @@ def load(path: str | Path, model: str = "student") -> Loaded:
       path: the workdir of a run, or one of its stages.
       model: the stage: `student`, `orm-0`, `sorm-0`; `learned` of PPO, RLOO, GRPO and
         return-conditioned RL; `round-2` of expert iteration; `global_refiner` of refinement;
-        `small` of pretraining; …
+        `small` of pretraining; `students-add/clean-0` of the study of noise; …
 
     Raises:
       FileNotFoundError: no such model there; the ones that are get named.
@@ -201,7 +201,8 @@ def load(path: str | Path, model: str = "student") -> Loaded:
     stages = Path(path) / "stages"
     folder = stages / model if stages.is_dir() else Path(path)
     if not (folder / "model.json").is_file():
-        there = sorted(shape.parent.name for shape in stages.glob("*/model.json"))
+        found = {shape.parent.relative_to(stages) for shape in stages.rglob("model.json")}
+        there = sorted(name.as_posix() for name in found if ".partial" not in name.parts[0])
         raise FileNotFoundError(
             f"no model {model!r} in {path}; models there: {', '.join(there) or 'none'}"
         )

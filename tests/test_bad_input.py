@@ -29,6 +29,7 @@ SFT, SORM, EVALUATE, PPO, EXPERT = (
     f"configs/{study}.py:smoke" for study in ("sft", "sorm", "evaluate", "ppo", "expert_iteration")
 )
 REFINEMENT = "configs/refinement.py:smoke"
+NOISE = "configs/noise.py:smoke"
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
 OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
@@ -350,6 +351,18 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
             folder
         ),
         ("/sft: a run of study=sft, and not of sorm",),
+    ),
+    "integers without digits": (
+        fresh("--config.operations.add.longest=0", config=NOISE),
+        ("task.shortest=1 and longest=0 must be at least 1",),
+    ),
+    "noise above one": (
+        fresh("--config.cells.dynamic10.level=1.5", config=NOISE),
+        ("cells.dynamic10.noise level=1.5 must be between 0 and 1",),
+    ),
+    "fewer problems than asked for": (
+        fresh("--config.evaluation.questions=100000", config=NOISE),
+        ("test of add has no 100,000 different problems",),
     ),
     "reward model as policy": (evaluation("--config.model=orm-0"), ("orm-0", "reward model")),
     "policy as reward model": (

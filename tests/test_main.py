@@ -47,6 +47,8 @@ STAGES_OF = {
     "configs/on_chip.py": ONLINE,
     "configs/pretrain.py": {"small", "large"}
     | {f"{kind}-test-{size}" for kind in ("greedy", "samples") for size in ("small", "large")},
+    "configs/noise.py": {"predictions", "tokenizer"}
+    | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
     | of_policies("start", "learned", "learned_bad", reference=False),
 }
@@ -116,12 +118,15 @@ def test_summary_is_flat_and_intervals_hold_their_value(study):
         assert value is None or (type(value) is float and math.isfinite(value)), name
     bounded = [name for name in summary if f"{name}_low" in summary]
     last = LAST.get(study, "")
-    assert f"{last}greedy_accuracy_test" in bounded and f"{last}pass_at_4_test" in bounded
+    if study == "noise":
+        assert {"add_clean_greedy_accuracy", "add_dynamic10_sampled_accuracy"} <= set(bounded)
+    else:
+        assert f"{last}greedy_accuracy_test" in bounded and f"{last}pass_at_4_test" in bounded
     for name in bounded:
         low, value, high = (summary[name + end] for end in ("_low", "", "_high"))
         if None not in (low, value, high):
             assert low <= value <= high, name
-    if study == "random_walks":  # a walk names no number to vote with
+    if study in ("random_walks", "noise"):  # walks name no number to vote with
         return
     at = {name: summary[f"{last}{name}_test"] for name in
           ("pass_at_1", "maj_at_1", "pass_at_4", "maj_at_4", "sampled_accuracy")}  # fmt: skip

@@ -100,7 +100,9 @@ class SentencePieceTokenizer:
         return [self._processor.piece_to_id(f"<0x{b:02X}>") for b in character.encode()]
 
 
-def train_sentencepiece(texts: Sequence[str], vocab_size: int) -> SentencePieceTokenizer:
+def train_sentencepiece(
+    texts: Sequence[str], vocab_size: int, pieces: Sequence[str] = ()
+) -> SentencePieceTokenizer:
     r"""Trains byte-pair encoding (Sennrich et al. 2016) with byte fallback on `texts`.
 
     On GSM8K, BPE gives 1–3 % fewer tokens than a unigram model of the same size, and trains ten
@@ -112,6 +114,7 @@ def train_sentencepiece(texts: Sequence[str], vocab_size: int) -> SentencePieceT
       texts: the run's own training texts.
       vocab_size: at most so many ids, 0 … 3 being `<unk>`, `<s>`, `</s>`, `<pad>` and 256 of
         them bytes; fewer where the texts give no more.
+      pieces: texts that are one token wherever they stand, such as a space and a digit.
 
     Raises:
       ValueError: there is no text, or `vocab_size` has no room for bytes and characters.
@@ -132,7 +135,7 @@ def train_sentencepiece(texts: Sequence[str], vocab_size: int) -> SentencePieceT
             byte_fallback=True,
             character_coverage=0.9995,  # rarer ones are spelt in bytes
             required_chars=SPACE_MARK + "0123456789",
-            user_defined_symbols=list(OWN_PIECES),
+            user_defined_symbols=[*OWN_PIECES, *(p.replace(" ", SPACE_MARK) for p in pieces)],
             split_digits=True,
             normalization_rule_name="identity",
             add_dummy_prefix=False,

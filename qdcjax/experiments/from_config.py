@@ -31,6 +31,7 @@ TRAINING = {
     "pretrain": ("questions",),
     "finetune": (),
     "refiner": (),
+    "students": (),
     "learn": (),
     "critic": (),
 }
@@ -92,15 +93,15 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
     fields = dict(config)
     name = fields.pop("name")
     if name == "word_problems":
-        return WordProblems(_make(Dials, fields, "task"), seed)
+        return WordProblems(make(Dials, fields, "task"), seed)
     if name == "gsm8k":
-        return _make(GSM8K, fields, "task")
+        return make(GSM8K, fields, "task")
     if name == "svamp":
-        return _make(SVAMP, fields, "task")
+        return make(SVAMP, fields, "task")
     if name == "random_walks":
-        return _make(RandomWalks, fields, "task")
+        return make(RandomWalks, fields, "task")
     if name == "traced_integers":
-        return _make(TracedIntegers, {"seed": seed, **fields}, "task")
+        return make(TracedIntegers, {"seed": seed, **fields}, "task")
     raise ValueError(f"task.name={name!r} must be one of {', '.join(TASKS)}")
 
 
@@ -110,7 +111,7 @@ def misconceptions(config: Mapping[str, Any]) -> Misconceptions:
     Raises:
       ValueError: there are some, and the task's problems are not generated.
     """
-    found = _make(Misconceptions, config["misconceptions"], "misconceptions")
+    found = make(Misconceptions, config["misconceptions"], "misconceptions")
     if found.hard * found.err and config["task"]["name"] != "word_problems":
         raise ValueError(
             f"misconceptions.hard={found.hard}: {config['task']['name']} is no task of generated "
@@ -136,9 +137,9 @@ def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettin
 
 
 def _training(fields: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
-    optimizer = _make(OptimizerConfig, fields["optimizer"], f"{section}.optimizer")
+    optimizer = make(OptimizerConfig, fields["optimizer"], f"{section}.optimizer")
     fields = {**fields, "optimizer": optimizer}
-    settings = _make(TrainSettings, fields, section, TRAINING[section])
+    settings = make(TrainSettings, fields, section, TRAINING[section])
     with _naming(section):
         settings.check(mesh)
     return settings
@@ -166,17 +167,17 @@ def online_training(config: Mapping[str, Any], section: str, mesh: Mesh) -> Trai
 
 def sampling(config: Mapping[str, Any], section: str, **changes: Any) -> SamplingSettings:
     """The sampling settings in a section of `SAMPLING`."""
-    return _make(SamplingSettings, {**config[section], **changes}, section, SAMPLING[section])
+    return make(SamplingSettings, {**config[section], **changes}, section, SAMPLING[section])
 
 
 def algorithm(config: Mapping[str, Any], section: str) -> Any:
     """The settings of a way to learn, in a section of `ALGORITHMS`."""
-    return _make(ALGORITHMS[section], config[section], section)
+    return make(ALGORITHMS[section], config[section], section)
 
 
 def mesh(config: Mapping[str, Any], devices: Sequence | None = None) -> Mesh:
     """The mesh of `config.mesh`, by default over all devices."""
-    return make_mesh(_make(MeshConfig, config, "mesh"), devices)
+    return make_mesh(make(MeshConfig, config, "mesh"), devices)
 
 
 def role_mesh(config: Mapping[str, Any], role: str) -> Mesh:
@@ -206,7 +207,7 @@ def predictions(config: Mapping[str, Any]) -> dict[str, Prediction]:
     return {name: Prediction(name, **fields) for name, fields in config.items()}
 
 
-def _make(
+def make(
     kind: type, fields: Mapping[str, Any], section: str, left_out: Collection[str] = ()
 ) -> Any:
     """`kind(**fields)` with lists as tuples; errors name the section and the field."""
