@@ -6,6 +6,7 @@ from configs import (
     evaluate,
     expert_iteration,
     grpo,
+    noise,
     ppo,
     pretrain,
     rcrl,
@@ -37,7 +38,7 @@ def test_every_config_passes(study, preset):
 
 def config_with(section: str) -> dict:
     """A smoke preset that has such a section."""
-    configs = [*CONFIGS.values(), pretrain]
+    configs = [*CONFIGS.values(), pretrain, noise]
     found = (config.get_config("smoke").to_dict() for config in configs)
     return next(config for config in found if section.split(".")[0] in config)
 
