@@ -5,7 +5,7 @@
 Students of traced integers (arXiv 2402.04004), each of a training set noised in its own way, are
 asked clean questions: sums of numbers of one and two digits.
 
-Expect, with seed 0, in under 8 minutes on two CPU cores: 100 % of sums right after clean traces and
+Expect, with seed 0, in 4 minutes on two CPU cores: 100 % of sums right after clean traces and
 21 % after answers alone; 60 % after traces with dynamic noise of .1, and 4 % after half of the
 characters were noised, which in such small students does more harm (RESULTS.md).
 """
