@@ -2,7 +2,8 @@
 
     python benchmarks/traces.py
 
-Operands are those of the paper's grid. The public generator takes 2 to 13 ms a trace.
+Operands are those of the paper's grid. The public generator is said to take 2 to 13 ms a
+trace; it is not run here.
 """
 
 import functools

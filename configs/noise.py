@@ -14,8 +14,6 @@ from ml_collections import ConfigDict
 
 from configs import sft
 
-HIDDEN = ("+", "-")
-
 
 def get_config(preset: str = "") -> ConfigDict:
     if preset not in ("", "smoke"):
@@ -51,21 +49,19 @@ def get_config(preset: str = "") -> ConfigDict:
     return config
 
 
-def cell(**fields) -> ConfigDict:
-    """A training set; see `experiments.noise_data.Cell`."""
-    return ConfigDict(fields)
-
-
 def cells() -> ConfigDict:
-    """Those that N1, N2 and N4 need. Characters are noised in the answer line too."""
+    """Training sets (`experiments.noise_data.Cell`) that N1, N2 and N4 need.
+
+    Characters are noised in the answer line too.
+    """
     character = {"kind": "character", "answer": True}
     return ConfigDict(
         {
-            "clean": cell(),
-            "answer": cell(form="answer"),
-            "character50": cell(level=0.5, **character),
-            "character100": cell(level=1.0, **character),
-            "dynamic10": cell(kind="dynamic", level=0.1),
+            "clean": {},
+            "answer": {"form": "answer"},
+            "character50": {"level": 0.5, **character},
+            "character100": {"level": 1.0, **character},
+            "dynamic10": {"kind": "dynamic", "level": 0.1},
         }
     )
 
@@ -76,9 +72,8 @@ def smoke(config: ConfigDict) -> None:
     config.policy.update(width=32, head_width=16, mlp_width=96)
     config.students.update(steps=20, batch_size=4, log_every=10, checkpoint_every=10)
     config.evaluation.update(questions=8, samples=2, max_new_tokens=48, batch_size=16)
-    config.cells.mixed = cell(
-        mixes=("character50", "dynamic10"), contamination=0.5, drop="dynamic10", share=0.5
-    )
+    mixed = {"mixes": ("character50", "dynamic10"), "contamination": 0.5}
+    config.cells.mixed = ConfigDict(mixed | {"drop": "dynamic10", "share": 0.5})
 
 
 def predictions() -> ConfigDict:

@@ -4,6 +4,7 @@ A model learns traces of an operation on integers; each cell of a grid noises it
 another way. All are asked clean questions.
 """
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,11 +112,12 @@ def traces(
 ) -> dict[int, Copies]:
     """Table `traces-<operation>`: the training problems of each seed, clean and with each noise."""
     noises, count = [CLEAN, *noises_of(cells)], config["questions"]
+    tasks = {seed: task_of(config, operation, seed) for seed in config["seeds"]}
+    problems = functools.cache(lambda seed: tasks[seed].problems("train", count))
 
     def make(part: tuple) -> dict[str, list]:
         seed, noise = part
-        task = task_of(config, operation, seed)
-        return noised_copy(task, task.problems("train", count), noise)
+        return noised_copy(tasks[seed], problems(seed), noise)
 
     parts = list(itertools.product(config["seeds"], noises))
     table = workdir.table(f"traces-{operation}", DATA_FIELDS, [], lambda: parts, make)
@@ -137,15 +139,13 @@ def train_own_tokenizer(
     config: Mapping[str, Any], workdir: Workdir, copies: Mapping[str, Mapping[int, Copies]]
 ) -> Tokenizer:
     """Stage `tokenizer`: one for all students, of the first seed's clean traces."""
-    first = config["seeds"][0]
+    first = [of_seed[config["seeds"][0]] for of_seed in copies.values()]
 
     def make(folder: Path) -> None:
         texts = [
-            f"{prompt_text(question)}{trace}"
-            for of_seed in copies.values()
-            for question, trace in list(
-                zip(of_seed[first].questions, of_seed[first].responses[CLEAN], strict=True)
-            )[:TEXTS]
+            f"{prompt_text(of.questions[n])}{of.responses[CLEAN][n]}"
+            for of in first
+            for n in range(min(TEXTS, len(of.questions)))
         ]
         if is_writer():
             train_tokenizer(texts, config["tokenizer"]["vocab_size"]).save(folder)

@@ -1,6 +1,7 @@
 """Accuracies of the noise study's cells, what noise left of the traces, and the verdicts N1–N6."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,6 @@ import numpy as np
 from qdcjax.experiments.noise_data import CLEAN, Cell, Copies, right_steps
 from qdcjax.measures.intervals import Interval, bootstrap, over_replicates
 from qdcjax.measures.predictions import Prediction, Verdict, judge
-from qdcjax.tasks.traced_integers import Noise
 
 MEDIAN = "median"  # an odd one builds no integer, so that dynamic noise spares its trace
 STEPS_OF = 300  # documents that the share of right steps is measured on
@@ -65,15 +65,11 @@ class Findings:
       results: name → number or estimate; the summary.
       verdicts: one a prediction.
       answers: how often students are right.
-      steps: (operation, noise) → share of the clean traces' steps that are left.
-      survived: (operation, noise) → share of the traces whose answer is right.
     """
 
     results: Mapping[str, float | Interval]
     verdicts: Sequence[Verdict]
     answers: Answers
-    steps: Mapping[tuple[str, Noise], float]
-    survived: Mapping[tuple[str, Noise], float]
 
 
 def find(
@@ -96,22 +92,16 @@ def find(
         f"{operation}_{cell}_{way}_accuracy": found.contrast({(way, cell): 1.0}, [operation])
         for operation, way, cell in found.right
     }
-    first = {operation: of_seed[seeds[0]] for operation, of_seed in copies.items()}
-    steps, survived = {}, {}
-    for operation, of in first.items():
-        for noise, responses in of.responses.items():
-            clean = of.responses[CLEAN][:STEPS_OF]
-            steps[operation, noise] = right_steps(clean, responses[:STEPS_OF])
-            survived[operation, noise] = of.survived[noise]
-    for name, cell in cells.items():
-        for operation in first:
-            if cell.kind != "none":
-                results[f"{operation}_{name}_right_steps"] = steps[operation, cell.noise]
-                results[f"{operation}_{name}_right_answers"] = survived[operation, cell.noise]
+    for (operation, of_seed), (name, cell) in itertools.product(copies.items(), cells.items()):
+        if cell.kind != "none":
+            of = of_seed[seeds[0]]
+            clean, noised = (of.responses[noise][:STEPS_OF] for noise in (CLEAN, cell.noise))
+            results[f"{operation}_{name}_right_steps"] = right_steps(clean, noised)
+            results[f"{operation}_{name}_right_answers"] = of.survived[cell.noise]
     statistics = prediction_statistics(found)
     verdicts = [judge(prediction, statistics[name]) for name, prediction in predictions.items()]
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
-    return Findings(results, verdicts, found, steps, survived)
+    return Findings(results, verdicts, found)
 
 
 def answers_of(
@@ -146,13 +136,10 @@ def prediction_statistics(found: Answers) -> dict[str, Interval]:
 
     def over_sampling(*cells: str, minus: str = "") -> Interval:
         """How far greedy answers are ahead of sampled ones, less that at another cell."""
-        weights = {}
-        for cell, weight in [
-            *((c, 1 / len(cells)) for c in cells),
-            *([(minus, -1.0)] if minus else []),
-        ]:
-            weights |= {("greedy", cell): weight, ("sampled", cell): -weight}
-        return found.contrast(weights, found.operations)
+        of_cell = dict.fromkeys(cells, 1 / len(cells)) | ({minus: -1.0} if minus else {})
+        ahead = {("greedy", cell): weight for cell, weight in of_cell.items()}
+        ahead |= {("sampled", cell): -weight for cell, weight in of_cell.items()}
+        return found.contrast(ahead, found.operations)
 
     return {
         "N1": greedy(clean=1, answer=-1),

@@ -1,9 +1,6 @@
 """The report of noise in traces: accuracy against intensity and contamination, and what is left."""
 
-from collections.abc import Mapping
-
 from qdcjax.experiments import publish
-from qdcjax.experiments.noise_data import Cell
 from qdcjax.experiments.noise_findings import Findings
 from qdcjax.measures.intervals import Interval
 from qdcjax.reporting import figures
@@ -87,20 +84,21 @@ def intensity_section(workdir: Workdir, found: Findings) -> Section:
 
 def contamination_sections(workdir: Workdir, found: Findings) -> list[Section]:
     """Accuracy against the share of documents that are noised; none where all cells noise all."""
-    cells, panels = found.answers.cells, {}
-    whole = {cell.noise for cell in cells.values() if not cell.mixes and cell.contamination < 1}
+    cells = found.answers.cells
+    plain = {name: cell for name, cell in cells.items() if not cell.mixes and cell.share == 1}
+    noises = dict.fromkeys(cell.noise for cell in plain.values() if cell.contamination < 1)
+    if not noises:
+        return []
+    panels = {}
     for operation in found.answers.operations:
         panel = {}
-        for noise in whole:
-            shares = {cell.contamination: name for name, cell in cells.items()
-                      if cell.noise == noise and cell.share == 1 and not cell.mixes}  # fmt: skip
+        for noise in noises:
+            shares = {c.contamination: name for name, c in plain.items() if c.noise == noise}
             shares = dict(sorted(({0.0: "clean"} | shares).items()))
             panel[f"{KINDS[noise.kind]}, p = {noise.level:g}"] = figures.series_of_intervals(
                 list(shares), [accuracy(found, operation, cell) for cell in shares.values()]
             )
         panels[f"right, {operation}"] = panel
-    if not whole:
-        return []
     figure = figures.lines(panels, "share of documents that are noised", percent=True)
     path = figures.save(figure, workdir.path / "figures" / "contamination.png")
     plate = Plate(path, "Greedy accuracy on clean questions.")
@@ -114,7 +112,7 @@ def steps_section(workdir: Workdir, found: Findings) -> Section:
         panel = {}
         for kind, levels in by_level(found).items():
             points = sorted(
-                (found.steps[operation, cells_of(found)[cell].noise], cell)
+                (found.results.get(f"{operation}_{cell}_right_steps", 1.0), cell)  # clean ones: all
                 for cell in levels.values()
             )
             panel[KINDS[kind]] = figures.series_of_intervals(
@@ -131,24 +129,18 @@ def steps_section(workdir: Workdir, found: Findings) -> Section:
     return Section("Steps that are still right", text, [Plate(path, "All documents noised.")])
 
 
-def cells_of(found: Findings) -> Mapping[str, Cell]:
-    """Name → cell."""
-    return found.answers.cells
-
-
 def cells_section(found: Findings) -> Section:
     """Every cell of every operation."""
     columns = ["operation", "cell", "steps left", "answers left", "greedy", "one sample"]
     rows = []
     for operation in found.answers.operations:
-        for name, cell in cells_of(found).items():
-            own = not cell.mixes and cell.kind != "none"
+        for name in found.answers.cells:
             rows.append(
                 [
                     operation,
                     name,
-                    found.steps[operation, cell.noise] if own else None,
-                    found.survived[operation, cell.noise] if own else None,
+                    found.results.get(f"{operation}_{name}_right_steps"),
+                    found.results.get(f"{operation}_{name}_right_answers"),
                     accuracy(found, operation, name),
                     accuracy(found, operation, name, "sampled"),
                 ]

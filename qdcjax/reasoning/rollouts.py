@@ -175,7 +175,7 @@ def _graded(
         "tokens": tokens,
         "text": text,
         "correct": correct,
-        "flexible": not truncated and grades.flexible if grades else correct,
+        "flexible": (not truncated and grades.flexible) if grades else correct,
         "truncated": truncated,
         "flagged": grades is not None and grades.flagged,
         "error": grades is not None and grades.error,

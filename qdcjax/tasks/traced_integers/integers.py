@@ -119,7 +119,7 @@ class TracedInteger:
     __index__ = __int__
 
     def __eq__(self, other) -> bool:
-        return self.value == other if isinstance(other, int) else _same(self, other)
+        return isinstance(other, TracedInteger | int) and self.value == int(other)
 
     def __lt__(self, other) -> bool:
         return self.value < int(other)
@@ -137,10 +137,6 @@ class TracedInteger:
 
     def __repr__(self) -> str:
         return f"TracedInteger({self.digits!r})"
-
-
-def _same(integer: TracedInteger, other) -> bool:
-    return isinstance(other, TracedInteger) and integer.value == other.value
 
 
 ZERO, ONE, NOTHING = TracedInteger("0"), TracedInteger("1"), TracedInteger("")

@@ -51,18 +51,14 @@ def corrupt_digits(digits: str, noise: Noise, rng: random.Random) -> str:
 
 
 def corrupt_response(response: str, noise: Noise, rng: random.Random) -> str:
-    """Static noise: characters or lines of a trace that ends in its answer line."""
+    """Static noise, `line` or else `character`, on a trace that ends in its answer line."""
     trace, newline, answer = response.rpartition("\n")
     if noise.kind == "line":
         kept = [line for line in trace.split("\n") if rng.random() >= noise.level]
         return "\n".join([*kept, answer])
-    if noise.kind == "character":
-        noised = response if noise.answer else trace + newline
-        noised = NUMBER.sub(
-            lambda word: " ".join(_replaced(d, noise, rng) for d in word[0].split(" ")), noised
-        )
-        return noised if noise.answer else noised + answer
-    return response
+    noised, clean = (response, "") if noise.answer else (trace + newline, answer)
+    replace = lambda word: " ".join(_replaced(d, noise, rng) for d in word[0].split(" "))  # noqa: E731
+    return NUMBER.sub(replace, noised) + clean
 
 
 def _replaced(digit: str, noise: Noise, rng: random.Random) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.traced_integers.integers import TraceError
 from qdcjax.tasks.traced_integers.noise import Noise
-from qdcjax.tasks.traced_integers.traces import named, noisy_trace, trace
+from qdcjax.tasks.traced_integers.recording import HIDDEN
+from qdcjax.tasks.traced_integers.traces import ask, named, trace, with_noise
 
 SPLITS = ("train", "validation", "test")
 PARTS = 10  # of all operands: one is for validation, one for testing, the others for training
@@ -57,7 +58,7 @@ class TracedIntegers:
     @property
     def visibility(self) -> dict[str, str]:
         """As `trace` takes it."""
-        return dict.fromkeys(self.hidden, "hidden")
+        return dict.fromkeys(self.hidden, HIDDEN)
 
     def problems(self, split: str, count: int | None = None) -> list[Problem]:
         """So many problems of a split, 1,000 by default; in training one may come again.
@@ -100,12 +101,11 @@ class TracedIntegers:
         Raises:
           ValueError: it leads nowhere `TRIES` times in a row.
         """
+        question = ask(self.operation, problem.meta["operands"])
         for attempt in range(TRIES):
             rng = random.Random(f"{self.seed}/{problem.id}/{noise}/{attempt}")
             try:
-                made = noisy_trace(
-                    self.operation, problem.meta["operands"], noise, rng, self.visibility
-                )
+                made = with_noise(question, problem.solution, noise, rng, self.visibility)
             except TraceError:
                 continue
             return {

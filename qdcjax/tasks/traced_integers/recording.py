@@ -224,23 +224,29 @@ class Run:
         if isinstance(caller, _Hidden) or seen == HIDDEN:
             self._frame = _Hidden(names)
             result = callee.function(self._frame)
-        else:
-            opened = self._open(caller, fill(callee.expression, names), names, seen == VISIBLE)
-            self._frame = Variables(self, names) if seen == VISIBLE else _Hidden(names)
-            if seen == VISIBLE:
-                self.shown = vars(self._frame)
+        elif seen == CALL:
+            opened = self._open(caller, callee, names, {})
+            self._frame = _Hidden(names)
             opened.result = result = callee.function(self._frame)
-            if seen == VISIBLE:
-                self.close(self._frame)
+        else:
+            opened = self._open(caller, callee, names, names)
+            self._frame = Variables(self, names)
+            self.shown = vars(self._frame)
+            opened.result = result = callee.function(self._frame)
+            self.close(self._frame)
         self._frame = caller
         return result
 
     def _open(
-        self, caller: Variables | None, expression: str, operands: Mapping[str, Any], shown: bool
+        self,
+        caller: Variables | None,
+        callee: Operation,
+        operands: Mapping[str, Any],
+        shown: Mapping[str, Any],
     ) -> _Call:
-        """Keeps the lines of a call free until its result has a name."""
-        new = _new(operands, self.shown) if shown else {}
-        opened = _Call(len(self.lines), expression, operands if shown else {}, new)
+        """Keeps the lines of a call free until its result has a name; `shown` are its variables."""
+        new = _new(shown, self.shown)
+        opened = _Call(len(self.lines), fill(callee.expression, operands), shown, new)
         self.lines += ["", show_variables(new)]
         if caller is not None:
             caller._calls.append(opened)

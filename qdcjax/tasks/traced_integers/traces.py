@@ -77,6 +77,18 @@ def noisy_trace(
     """
     question, visibility = ask(operation, operands), visibility or {}
     clean = question.respond(visibility, caps=caps)
+    return with_noise(question, clean, noise, rng, visibility, caps)
+
+
+def with_noise(
+    question: "Question",
+    clean: str,
+    noise: Noise,
+    rng: random.Random,
+    visibility: Mapping[str, str],
+    caps: Caps = DEFAULT_CAPS,
+) -> Trace:
+    """`noisy_trace` of a question whose clean response is known."""
     answer = clean.rpartition("\n")[2]
     if noise.kind == "none" or rng.random() >= noise.contamination:
         return Trace(question.prompt, clean, answer)
