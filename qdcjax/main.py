@@ -69,6 +69,8 @@ def main(_: list[str]) -> None:
     if CACHE.value:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(CACHE.value))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if config.get("cpu_devices"):  # before the first array is made
+        jax.config.update("jax_num_cpu_devices", config["cpu_devices"])
     try:
         if COMPILE_ONLY.value:
             compile_only.run(config, TOPOLOGY.value)

@@ -9,7 +9,6 @@ import numpy as np
 
 from qdcjax.data.batches import Example
 from qdcjax.data.examples import completion_examples, prompt_text
-from qdcjax.data.packing import pack
 from qdcjax.data.sentencepiece_tokenizer import SentencePieceTokenizer, train_sentencepiece
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.tasks.problem import Problem
@@ -17,7 +16,7 @@ from qdcjax.tasks.traced_integers import Noise, TracedIntegers
 
 CLEAN = Noise()
 RANDOM = "random"
-NAMES = re.compile(r"[a-z]+(?:_[a-z]+)+")  # of variables, where a subword would end at `_`
+ASSIGNED = re.compile(r"(?:\n| , )[a-z_]+ =")  # a variable that gets a value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +57,9 @@ class Cell:
         return Noise(self.kind, self.level, answer=self.answer)
 
 
+Cells = Mapping[str, Cell]
+
+
 @dataclasses.dataclass(frozen=True)
 class Copies:
     """The training problems of an operation and a seed.
@@ -73,7 +75,7 @@ class Copies:
     survived: Mapping[Noise, float]
 
 
-def noises_of(cells: Mapping[str, Cell]) -> list[Noise]:
+def noises_of(cells: Cells) -> list[Noise]:
     """The different noises of some cells; every one makes a copy of the data."""
     found = {cell.noise: None for cell in cells.values() if cell.kind != "none"}
     return list(found)
@@ -86,9 +88,9 @@ def noised_copy(task: TracedIntegers, problems: Sequence[Problem], noise: Noise)
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int) -> SentencePieceTokenizer:
-    """A tokeniser for which a digit and the space before it, and a variable, are one token each."""
-    names = sorted({name for text in texts for name in NAMES.findall(text)})
-    return train_sentencepiece(texts, vocab_size, [*(f" {digit}" for digit in range(10)), *names])
+    """A tokeniser for which ` 7` is one token, and so is a line's beginning, `\\ncarry =`."""
+    begins = sorted({begin for text in texts for begin in ASSIGNED.findall(text)})
+    return train_sentencepiece(texts, vocab_size, [*(f" {digit}" for digit in range(10)), *begins])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Document:
     clean: str
 
 
-def documents(cell: Cell, cells: Mapping[str, Cell], copies: Copies, seed: int) -> list[Document]:
+def documents(cell: Cell, cells: Cells, copies: Copies, seed: int) -> list[Document]:
     """What a student of a cell learns.
 
     Documents are put into one random order, a function of the seed alone: the first ones are those
@@ -137,10 +139,8 @@ def documents(cell: Cell, cells: Mapping[str, Cell], copies: Copies, seed: int) 
     return found
 
 
-def examples_of(
-    tokenizer: Tokenizer, documents: Sequence[Document], length: int, row: int
-) -> list[Example]:
-    """Documents as packed rows; the loss is on responses.
+def examples_of(tokenizer: Tokenizer, documents: Sequence[Document], length: int) -> list[Example]:
+    """Documents as examples, with the loss on responses.
 
     A document takes up at least the room of its clean trace, so that students see as many
     documents a step, whatever noise and form leave of them.
@@ -148,7 +148,6 @@ def examples_of(
     Args:
       tokenizer, documents: see `documents`.
       length: tokens of a document, at most.
-      row: tokens of a row.
 
     Raises:
       ValueError: a document is longer than one of these.
@@ -162,7 +161,7 @@ def examples_of(
         missing = max(0, asked + len(room) + 1 - len(example["tokens"]))
         for name, values in example.items():
             example[name] = np.pad(values, (0, missing))
-    return pack(examples, row)
+    return examples
 
 
 def right_steps(clean: Sequence[str], noised: Sequence[str]) -> float:

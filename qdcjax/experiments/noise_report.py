@@ -1,10 +1,16 @@
 """The report of noise in traces: accuracy against intensity and contamination, and what is left."""
 
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
 from qdcjax.experiments import publish
+from qdcjax.experiments.noise_data import Cells
 from qdcjax.experiments.noise_findings import Findings
 from qdcjax.measures.intervals import Interval
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
+from qdcjax.tasks.traced_integers import Noise
 from qdcjax.workdir import Workdir
 
 KINDS = {"character": "characters", "line": "lines", "dynamic": "dynamic"}
@@ -12,6 +18,8 @@ KINDS = {"character": "characters", "line": "lines", "dynamic": "dynamic"}
 
 def report(workdir: Workdir, found: Findings) -> Report:
     """Everything that the page shows, with its figures saved under `figures/`."""
+    curves = {"students": {"loss, mean over students": "loss"}}
+    curves |= {operation: {"loss": "loss"} for operation in found.answers.operations}
     return Report(
         title="Noise in chains of thought",
         description="Each student learned traces of one operation on integers from a training set "
@@ -24,8 +32,9 @@ def report(workdir: Workdir, found: Findings) -> Report:
             intensity_section(workdir, found),
             *contamination_sections(workdir, found),
             steps_section(workdir, found),
+            *prompting_sections(workdir, found),
             cells_section(found),
-            publish.training_section(workdir, {"students": {"loss, mean over students": "loss"}}),
+            publish.training_section(workdir, curves),
         ],
     )
 
@@ -37,7 +46,7 @@ def headline(found: Findings) -> list[HeadlineRow]:
         HeadlineRow(f"{operation}: {label}", accuracy(found, operation, cell), "%")
         for operation in found.answers.operations
         for cell, label in words.items()
-        if cell in found.answers.cells
+        if cell in found.answers.cells[operation]
     ]
 
 
@@ -46,14 +55,14 @@ def accuracy(found: Findings, operation: str, cell: str, way: str = "greedy") ->
     return found.results[f"{operation}_{cell}_{way}_accuracy"]
 
 
-def by_level(found: Findings) -> dict[str, dict[float, str]]:
-    """Kind → level → the cell in which every document has that noise, and all documents are there.
+def by_level(cells: Cells) -> dict[str, dict[float, str]]:
+    """Kind → level → an operation's cell in which all documents are there and have that noise.
 
     Each kind begins with the clean cell, at 0.
     """
-    clean = {0.0: "clean"} if "clean" in found.answers.cells else {}
+    clean = {0.0: "clean"} if "clean" in cells else {}
     kinds: dict[str, dict[float, str]] = {}
-    for name, cell in found.answers.cells.items():
+    for name, cell in cells.items():
         if cell.kind != "none" and (cell.contamination, cell.share) == (1, 1):
             kinds.setdefault(cell.kind, dict(clean))[cell.level] = name
     return {kind: dict(sorted(levels.items())) for kind, levels in kinds.items()}
@@ -62,14 +71,14 @@ def by_level(found: Findings) -> dict[str, dict[float, str]]:
 def intensity_section(workdir: Workdir, found: Findings) -> Section:
     """Accuracy against intensity, a panel an operation, a line a kind."""
     panels = {}
-    for operation in found.answers.operations:
+    for operation, cells in found.answers.cells.items():
         panel = {
             KINDS[kind]: figures.series_of_intervals(
                 list(levels), [accuracy(found, operation, cell) for cell in levels.values()]
             )
-            for kind, levels in by_level(found).items()
+            for kind, levels in by_level(cells).items()
         }
-        if "answer" in found.answers.cells:
+        if "answer" in cells:
             alone = accuracy(found, operation, "answer")
             panel["answers alone"] = figures.series_of_intervals([0, 1], [alone] * 2, True)
         panels[f"right, {operation}"] = panel
@@ -84,33 +93,75 @@ def intensity_section(workdir: Workdir, found: Findings) -> Section:
 
 def contamination_sections(workdir: Workdir, found: Findings) -> list[Section]:
     """Accuracy against the share of documents that are noised; none where all cells noise all."""
-    cells = found.answers.cells
-    plain = {name: cell for name, cell in cells.items() if not cell.mixes and cell.share == 1}
-    noises = dict.fromkeys(cell.noise for cell in plain.values() if cell.contamination < 1)
+    noises = {
+        name: dataclasses.replace(cell.noise, contamination=cell.contamination)
+        for cells in found.answers.cells.values()
+        for name, cell in cells.items()
+        if cell.kind != "none" and cell.share == 1
+    }
+    varied = {(noise.kind, noise.level) for noise in noises.values() if noise.contamination < 1}
+    if not varied:
+        return []
+    noises = {name: noise for name, noise in noises.items() if (noise.kind, noise.level) in varied}
+    of = "documents", "contamination"
+    plate = against_contamination(workdir, found, noises, "greedy", *of)
+    return [Section("Accuracy against contamination", "", [plate])]
+
+
+def prompting_sections(workdir: Workdir, found: Findings) -> list[Section]:
+    """Prompted accuracy against the share of examples that are noised; none without prompting."""
+    noises = {name: noise for name, noise in found.contexts.items() if noise.kind != "none"}
     if not noises:
         return []
+    text = (
+        "The pretrained model, not fine-tuned, on clean questions after worked examples in its "
+        "prompt, of which each is noised or not by chance."
+    )
+    plate = against_contamination(workdir, found, noises, "prompted", "examples", "prompting")
+    return [Section("Prompted", text, [plate])]
+
+
+def against_contamination(
+    workdir: Workdir,
+    found: Findings,
+    noises: Mapping[str, Noise],
+    way: str,
+    of: str,
+    file: str,
+) -> Plate:
+    """Accuracy against contamination, a panel an operation and kind, a line a level.
+
+    Args:
+      workdir, found: of the study.
+      noises: cell, or context of a prompt → its noise.
+      way: of answering.
+      of, file: what is noised, and the figure's name.
+    """
     panels = {}
-    for operation in found.answers.operations:
-        panel = {}
-        for noise in noises:
-            shares = {c.contamination: name for name, c in plain.items() if c.noise == noise}
-            shares = dict(sorted(({0.0: "clean"} | shares).items()))
-            panel[f"{KINDS[noise.kind]}, p = {noise.level:g}"] = figures.series_of_intervals(
-                list(shares), [accuracy(found, operation, cell) for cell in shares.values()]
-            )
-        panels[f"right, {operation}"] = panel
-    figure = figures.lines(panels, "share of documents that are noised", percent=True)
-    path = figures.save(figure, workdir.path / "figures" / "contamination.png")
-    plate = Plate(path, "Greedy accuracy on clean questions.")
-    return [Section("Accuracy against contamination", "", [plate])]
+    for operation, kind in itertools.product(found.answers.operations, KINDS):
+        shares: dict[float, dict[float, str]] = {}
+        for name, noise in noises.items():
+            if noise.kind == kind and (operation, way, name) in found.answers.right:
+                shares.setdefault(noise.level, {0.0: "clean"})[noise.contamination] = name
+        if shares:
+            panels[f"right, {operation}, {KINDS[kind]}"] = {
+                f"p = {level:g}": figures.series_of_intervals(
+                    sorted(names),
+                    [accuracy(found, operation, names[share], way) for share in sorted(names)],
+                )
+                for level, names in sorted(shares.items())
+            }
+    figure = figures.lines(panels, f"share of {of} that are noised", percent=True)
+    path = figures.save(figure, workdir.path / "figures" / f"{file}.png")
+    return Plate(path, "Greedy accuracy on clean questions.")
 
 
 def steps_section(workdir: Workdir, found: Findings) -> Section:
     """Accuracy against the share of right steps, a panel an operation."""
     panels = {}
-    for operation in found.answers.operations:
+    for operation, cells in found.answers.cells.items():
         panel = {}
-        for kind, levels in by_level(found).items():
+        for kind, levels in by_level(cells).items():
             points = sorted(
                 (found.results.get(f"{operation}_{cell}_right_steps", 1.0), cell)  # clean ones: all
                 for cell in levels.values()
@@ -133,8 +184,8 @@ def cells_section(found: Findings) -> Section:
     """Every cell of every operation."""
     columns = ["operation", "cell", "steps left", "answers left", "greedy", "one sample"]
     rows = []
-    for operation in found.answers.operations:
-        for name in found.answers.cells:
+    for operation, cells in found.answers.cells.items():
+        for name in cells:
             rows.append(
                 [
                     operation,

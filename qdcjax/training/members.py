@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from qdcjax.data.batches import Example, make_batches
+from qdcjax.data.packing import pack
 from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.loop import Training
@@ -71,8 +72,8 @@ def fit_members(
 
     Args:
       model: of all members.
-      examples: of each member, rows of one length (see `data.packing`).
-      settings: of all; `pack` and `buckets` are done with.
+      examples: of each member; of one length, where `settings.pack` does not make them so.
+      settings: of all; every batch has one length, whatever `buckets` says.
       seeds: of each member's first parameters and order of rows.
       at_once, mesh: see `map_members`.
       workdir, name: of the run and the stage.
@@ -82,7 +83,8 @@ def fit_members(
     """
     count = len(examples)
     own = pad_members(np.arange(count), mesh)
-    batches = MemberBatches([make_batches(examples[m], settings.batch_size, seeds[m]) for m in own])
+    rows = [pack(of, settings.pack) if settings.pack else of for of in examples]
+    batches = MemberBatches([make_batches(rows[m], settings.batch_size, seeds[m]) for m in own])
     optimizer = make_optimizer(settings.optimizer, settings.steps)
     update = make_update(language_model_loss(model), optimizer, settings.microbatches)
     place = NamedSharding(mesh, PartitionSpec(mesh.axis_names))

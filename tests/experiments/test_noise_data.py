@@ -1,10 +1,12 @@
 """Training sets of the noise study: what a cell takes, drops and leaves room for."""
 
+import jax
 import numpy as np
 import pytest
 
 from configs import noise as config_of
-from qdcjax.experiments.noise import cells_of
+from qdcjax.data.packing import pack
+from qdcjax.experiments.noise import check
 from qdcjax.experiments.noise_data import (
     CLEAN,
     Cell,
@@ -16,10 +18,13 @@ from qdcjax.experiments.noise_data import (
     right_steps,
     train_tokenizer,
 )
-from qdcjax.tasks.traced_integers import TracedIntegers
+from qdcjax.experiments.noise_students import settings_of
+from qdcjax.tasks.traced_integers import MixedOperations, TracedIntegers
+from qdcjax.training.sharding import MeshConfig, make_mesh
 
 N = 40
 DYNAMIC, CHARACTER = Cell(kind="dynamic", level=0.2), Cell(kind="character", level=0.5)
+MESH = make_mesh(MeshConfig(1), jax.devices()[:1])
 CELLS = {"dynamic": DYNAMIC, "character": CHARACTER}
 
 
@@ -91,10 +96,10 @@ def test_an_answer_takes_the_room_of_its_trace(task):
     texts = [f"{q}\n{r}" for q, r in zip(copies.questions, copies.responses[CLEAN], strict=True)]
     tokenizer = train_tokenizer(texts, 512)
     assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in texts)
-    ids = tokenizer.encode("out_res = 4 2\n")
-    assert len(ids) == 5, "a variable, =, two digits with their spaces, the line's end"
+    ids = tokenizer.encode("\nout_res = 4 2\ncarry = 0")
+    assert len(ids) == 5, "beginnings of lines, and digits with their spaces"
     rows = {
-        form: examples_of(tokenizer, documents(Cell(form=form), {}, copies, 0), 512, 512)
+        form: pack(examples_of(tokenizer, documents(Cell(form=form), {}, copies, 0), 512), 512)
         for form in ("trace", "answer")
     }
     assert len(rows["trace"]) == len(rows["answer"])
@@ -136,5 +141,39 @@ def test_every_noise_makes_one_copy():
 def test_a_wrong_cell_is_told_in_one_line(cell, said):
     config = config_of.get_config("smoke").to_dict()
     with pytest.raises(ValueError, match=said) as caught:
-        cells_of(config | {"cells": config["cells"] | {"own": cell}})
+        check(config | {"cells": config["cells"] | {"own": cell}}, MESH)
     assert "\n" not in str(caught.value)
+
+
+def test_an_operation_has_its_own_cells_and_training():
+    config = config_of.get_config("smoke").to_dict()
+    own = {"longest": 1, "cells": ("clean", "answer"), "students": {"steps": 7}}
+    mixed = {"mix": ("add", "sub"), "cells": ("clean",)}
+    operations = config["operations"] | {"sub": own, "mixed": mixed}
+    config |= {"operations": operations, "evaluation": config["evaluation"] | {"questions": 4}}
+    tasks, cells = check(config, MESH)
+    assert list(cells["sub"]) == ["clean", "answer"] and list(cells["mixed"]) == ["clean"]
+    assert cells["add"].keys() == config["cells"].keys()
+    assert settings_of(config, "sub", MESH).steps == 7
+    assert settings_of(config, "add", MESH).steps == config["students"]["steps"]
+    assert tasks["mixed"][0] == MixedOperations((tasks["add"][0], tasks["sub"][0]))
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ({"cells": ("clean", "dirty")}, "operations.own.cells: 'dirty' is no cell"),
+        ({"cells": ("clean", "without_dynamic")}, "cells.without_dynamic.mixes: 'character50'"),
+        ({"students": {"steps": 0}}, "students.steps=0 must be at least 1"),
+        ({"mix": ("add",)}, r"mix=\('add',\) must name two operations or more, each once"),
+        ({"mix": ("add", "own")}, "operations.own: mix=.* must name operations alone"),
+        ({"mix": ("add", "tan")}, "operations.own: mix=.* must name operations alone"),
+        ({"mix": ("add", "sub"), "longest": 2}, "operations.own: mix=.* must name operations"),
+    ],
+)
+def test_a_wrong_operation_is_told_in_one_line(operation, said):
+    config = config_of.get_config("smoke").to_dict()
+    operation = {"operation": "sub"} | operation if "mix" not in operation else operation
+    operations = config["operations"] | {"sub": {"longest": 1}, "own": operation}
+    with pytest.raises(ValueError, match=said):
+        check(config | {"operations": operations}, MESH)

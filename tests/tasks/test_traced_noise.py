@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from qdcjax.tasks.traced_integers import Noise, TracedIntegers, noisy_trace, trace
+from qdcjax.tasks.traced_integers import MixedOperations, Noise, TracedIntegers, noisy_trace, trace
 from qdcjax.tasks.traced_integers.noise import NUMBER, corrupt_digits, corrupt_response
 from qdcjax.tasks.traced_integers.traces import ask
 
@@ -135,6 +135,19 @@ def test_no_problem_is_in_two_splits():
     ids = {problem.id for problems in splits.values() for problem in problems}
     assert len(ids) == 3_400
     assert task.problems("test", 50) == splits["test"][:50]
+
+
+def test_a_mix_has_its_operations_in_turn():
+    add, mul = TracedIntegers("add"), TracedIntegers("mul", longest=1)
+    mixed = MixedOperations((add, mul))
+    found = mixed.problems("test", 5)
+    apart = (add.problems("test", 3), mul.problems("test", 2))
+    assert found == [apart[n % 2][n // 2] for n in range(5)]
+    for problem in found:
+        assert mixed.is_correct(problem, problem.solution)
+        assert not mixed.is_correct(problem, "1 2 3 4 5")
+        row = mixed.noised(problem, Noise())
+        assert (row["operation"], row["response"]) == (problem.id.split("/")[1], problem.solution)
 
 
 def test_operands_by_length_and_by_magnitude():

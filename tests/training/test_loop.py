@@ -149,6 +149,12 @@ def test_metrics_are_fetched_one_step_late(tmp_path, monkeypatch):
     assert order == [sent[0], sent[1], got[0], sent[2], got[1], sent[3], got[2], got[3]]
 
 
+def test_the_collector_leaves_what_was_there_before_alone(tmp_path):
+    kept = []
+    toy_run.run(tmp_path, lambda step: kept.append(gc.get_freeze_count()))
+    assert min(kept) > 10_000 and gc.get_freeze_count() == 0
+
+
 def test_the_speed_leaves_out_compiling_evaluating_and_saving(tmp_path):
     """Twelve quick steps, of which the first takes a second, beside slow evaluations."""
 

@@ -21,12 +21,12 @@ MODEL = Transformer(
         vocab_size=64, layers=1, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=64
     )
 )
-SETTINGS = TrainSettings(6, 4, OptimizerConfig(1e-2), log_every=3, checkpoint_every=2)
+SETTINGS = TrainSettings(6, 4, OptimizerConfig(1e-2), pack=64, log_every=3, checkpoint_every=2)
 SEEDS = (3, 4, 3)
 
 
 def counting(seed: int) -> list[dict]:
-    """Rows of a length in which each token is the one before plus `seed + 1`."""
+    """Examples in which each token is the one before plus `seed + 1`; two fit into a row."""
     begins = np.random.default_rng(seed).integers(64, size=12)
     rows = [(begin + (seed + 1) * np.arange(32)) % 64 for begin in begins]
     mask = (np.arange(32) > 0).astype(np.float32)

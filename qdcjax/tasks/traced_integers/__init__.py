@@ -3,12 +3,13 @@
 from qdcjax.tasks.traced_integers import operations
 from qdcjax.tasks.traced_integers.integers import TracedInteger, TraceError
 from qdcjax.tasks.traced_integers.noise import Noise
-from qdcjax.tasks.traced_integers.problems import TracedIntegers
+from qdcjax.tasks.traced_integers.problems import MixedOperations, TracedIntegers
 from qdcjax.tasks.traced_integers.recording import Caps, Variables, operation
 from qdcjax.tasks.traced_integers.traces import Trace, noisy_trace, trace
 
 __all__ = [
     "Caps",
+    "MixedOperations",
     "Noise",
     "Trace",
     "TraceError",

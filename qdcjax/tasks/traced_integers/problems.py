@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import itertools
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -147,5 +149,39 @@ class TracedIntegers:
             answer=response.rpartition("\n")[2].replace(" ", ""),
             solution=response,
             split=split,
-            meta={"operands": operands},
+            meta={"operation": self.operation, "operands": operands},
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedOperations:
+    """A `Task` of several operations, in turn.
+
+    Attributes:
+      tasks: one of each operation.
+    """
+
+    tasks: tuple[TracedIntegers, ...]
+
+    def __post_init__(self):
+        names = [task.operation for task in self.tasks]
+        if len(set(names)) < max(2, len(names)):
+            raise ValueError(f"mix={tuple(names)} must name two operations or more, each once")
+
+    def problems(self, split: str, count: int | None = None) -> list[Problem]:
+        """So many problems of a split, 1,000 by default; see `TracedIntegers.problems`."""
+        count = 1_000 if count is None else count
+        each = math.ceil(count / len(self.tasks))
+        in_turn = zip(*(task.problems(split, each) for task in self.tasks), strict=True)
+        return list(itertools.chain.from_iterable(in_turn))[:count]
+
+    def is_correct(self, problem: Problem, completion: str) -> bool:
+        """As its own operation's task says."""
+        return self._task_of(problem).is_correct(problem, completion)
+
+    def noised(self, problem: Problem, noise: Noise) -> dict[str, Any]:
+        """A row of a data set; see `TracedIntegers.noised`."""
+        return self._task_of(problem).noised(problem, noise)
+
+    def _task_of(self, problem: Problem) -> TracedIntegers:
+        return next(t for t in self.tasks if t.operation == problem.meta["operation"])
