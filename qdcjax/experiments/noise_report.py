@@ -18,6 +18,7 @@ KINDS = {"character": "characters", "line": "lines", "dynamic": "dynamic"}
 
 def report(workdir: Workdir, found: Findings) -> Report:
     """Everything that the page shows, with its figures saved under `figures/`."""
+    noised = with_noise(found)
     curves = {"students": {"loss, mean over students": "loss"}}
     curves |= {operation: {"loss": "loss"} for operation in found.answers.operations}
     return Report(
@@ -29,9 +30,9 @@ def report(workdir: Workdir, found: Findings) -> Report:
         headline=headline(found),
         verdicts=found.verdicts,
         sections=[
-            intensity_section(workdir, found),
+            *([intensity_section(workdir, found)] if noised else []),
             *contamination_sections(workdir, found),
-            steps_section(workdir, found),
+            *([steps_section(workdir, found)] if noised else []),
             *prompting_sections(workdir, found),
             cells_section(found),
             publish.training_section(workdir, curves),
@@ -55,6 +56,11 @@ def accuracy(found: Findings, operation: str, cell: str, way: str = "greedy") ->
     return found.results[f"{operation}_{cell}_{way}_accuracy"]
 
 
+def with_noise(found: Findings) -> dict[str, Cells]:
+    """Operations that some cell with noise of one kind takes part in → their cells."""
+    return {name: cells for name, cells in found.answers.cells.items() if by_level(cells)}
+
+
 def by_level(cells: Cells) -> dict[str, dict[float, str]]:
     """Kind → level → an operation's cell in which all documents are there and have that noise.
 
@@ -71,7 +77,7 @@ def by_level(cells: Cells) -> dict[str, dict[float, str]]:
 def intensity_section(workdir: Workdir, found: Findings) -> Section:
     """Accuracy against intensity, a panel an operation, a line a kind."""
     panels = {}
-    for operation, cells in found.answers.cells.items():
+    for operation, cells in with_noise(found).items():
         panel = {
             KINDS[kind]: figures.series_of_intervals(
                 list(levels), [accuracy(found, operation, cell) for cell in levels.values()]
@@ -159,7 +165,7 @@ def against_contamination(
 def steps_section(workdir: Workdir, found: Findings) -> Section:
     """Accuracy against the share of right steps, a panel an operation."""
     panels = {}
-    for operation, cells in found.answers.cells.items():
+    for operation, cells in with_noise(found).items():
         panel = {}
         for kind, levels in by_level(cells).items():
             points = sorted(
