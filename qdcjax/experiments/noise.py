@@ -63,11 +63,12 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> tuple[dict[str, Tasks], dict
         name: from_config.make(Cell, fields, f"cells.{name}")
         for name, fields in config["cells"].items()
     }
-    tasks, cells = {}, {}
+    tasks, cells, prompting = {}, {}, prompting_of(config)
+    asked = max(config["evaluation"]["questions"], prompting.questions if prompting.shots else 0)
     for operation, fields in config["operations"].items():
         tasks[operation] = {seed: task_of(config, operation, seed) for seed in config["seeds"]}
         for task in tasks[operation].values():
-            task.problems("test", config["evaluation"]["questions"])  # raises where there are fewer
+            task.problems("test", asked)  # raises where there are fewer
         cells[operation] = cells_of(operation, fields.get("cells", every), every)
         settings_of(config, operation, mesh)
     return tasks, cells

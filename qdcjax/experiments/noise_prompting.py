@@ -5,6 +5,7 @@ which is noised with the probability `contamination`.
 """
 
 import dataclasses
+import functools
 import itertools
 import random
 from collections.abc import Mapping, Sequence
@@ -100,13 +101,13 @@ def prompt(
     greedy = from_config.sampling(config, "evaluation", **WAYS["greedy"], stop_strings=(END,))
     source = pretrained.find(config["policy"]["pretrained"])
     contexts = settings.contexts()
+    policy = functools.cache(lambda: load_policy(config, source, mesh))  # one for all contexts
 
     def make(part: tuple[int, str]) -> dict[str, list]:
         seed, context = part
-        policy = load_policy(config, source, mesh)
         asked = few_shot(tasks[seed], contexts[context], settings, seed)
         name = f"prompted {operation} {context}"
-        return graded(policy, tasks[seed], asked, greedy, context, seed, name)
+        return graded(policy(), tasks[seed], asked, greedy, context, seed, name)
 
     fields = ["seeds", "operations", "policy", "evaluation", "prompting"]
     parts = list(itertools.product(tasks, contexts))

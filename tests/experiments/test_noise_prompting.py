@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import pytest
 import runs
 
@@ -9,6 +10,7 @@ from configs import noise as config_of
 from qdcjax.experiments import noise, publish
 from qdcjax.experiments.noise_prompting import Prompting, few_shot, prompting_of
 from qdcjax.tasks.traced_integers import Noise, TracedIntegers
+from qdcjax.training.sharding import MeshConfig, make_mesh
 from qdcjax.workdir import Workdir
 
 TASK = TracedIntegers("add")
@@ -66,6 +68,14 @@ def test_no_model_to_prompt_is_told():
     config.prompting.shots = -1
     with pytest.raises(ValueError, match=r"prompting\.shots=-1 must be from 0"):
         prompting_of(config.to_dict())
+
+
+def test_too_many_prompted_questions_are_told_before_anything_is_trained():
+    config = config_of.get_config("smoke")
+    config.policy.pretrained = "given"
+    config.prompting.update(shots=1, questions=100_000)
+    with pytest.raises(ValueError, match="has no 100,000 different problems"):
+        noise.check(config.to_dict(), make_mesh(MeshConfig(1), jax.devices()[:1]))
 
 
 @pytest.mark.slow
