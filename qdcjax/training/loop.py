@@ -191,7 +191,7 @@ class Training:
 def _uncollected() -> Iterator[None]:
     """Python's collector does not look at what is there now.
 
-    Among it are all examples; looking at a hundred thousand of them took half of a core.
+    Among it are all examples; looking at a hundred thousand of them took a quarter of a core.
     """
     gc.freeze()
     try:
