@@ -71,7 +71,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def cells(**levels: tuple[int, ...]) -> dict[str, dict]:
-    """Training sets (`experiments.noise_data.Cell`): traces, answers alone, and noise.
+    """Training sets (`experiments.stages.noise_data.Cell`): traces, answers alone, and noise.
 
     Characters are noised in the answer line too.
 

@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 
 from qdcjax.decoding import engine
 from qdcjax.decoding.engine import CHUNK, SamplingSettings
-from qdcjax.experiments import from_config
-from qdcjax.experiments.fine_tuning import own_shape
-from qdcjax.experiments.policies import file_shape
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.fine_tuning import own_shape
+from qdcjax.experiments.stages.policies import file_shape
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, param_shapes

@@ -17,8 +17,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from qdcjax import compile_only
-from qdcjax.experiments import from_config, publish, sweep
-from qdcjax.experiments.members import study_of
+from qdcjax.experiments import sweep
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.running.members import study_of
 from qdcjax.reporting.numbers import format_duration
 from qdcjax.training import processes
 from qdcjax.training.loop import NonFiniteUpdateError, Preempted

@@ -7,7 +7,7 @@ import runs
 
 import qdcjax
 from qdcjax.data.examples import encode_prompts, prompt_text
-from qdcjax.experiments import from_config
+from qdcjax.experiments.running import from_config
 from qdcjax.files import read_json
 
 pytestmark = pytest.mark.slow

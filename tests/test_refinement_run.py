@@ -7,8 +7,8 @@ import pytest
 import runs
 
 import qdcjax
-from qdcjax.experiments import from_config
 from qdcjax.experiments.refinement import run_sorm, source_fields
+from qdcjax.experiments.running import from_config
 from qdcjax.experiments.sweep import changed
 from qdcjax.files import read_json
 from qdcjax.reasoning.refinement import BAD

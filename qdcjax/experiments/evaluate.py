@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from qdcjax.experiments import from_config, policy_evaluation, publish
-from qdcjax.experiments.outcome_model import train_orm
-from qdcjax.experiments.policies import find_policy, load_policy, load_reranker, mark_source
+from qdcjax.experiments.reports.accuracy import at_k_section, headline
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import policy_evaluation
+from qdcjax.experiments.stages.outcome_model import train_orm
+from qdcjax.experiments.stages.policies import find_policy, load_policy, load_reranker, mark_source
 from qdcjax.reporting.page import Report
 from qdcjax.workdir import Workdir
 
@@ -31,8 +33,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
             title="Evaluation of a policy",
             description=f"The policy in {source} on {config['task']['name']}.",
             run=publish.run_facts(workdir),
-            headline=policy_evaluation.headline(config["evaluation"]["splits"], results),
-            sections=[policy_evaluation.at_k_section(workdir, results)],
+            headline=headline(config["evaluation"]["splits"], results),
+            sections=[at_k_section(workdir, results)],
         )
 
     return publish.publish(workdir, report, publish.flat(results))

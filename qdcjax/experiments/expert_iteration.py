@@ -13,16 +13,12 @@ import datasets
 import jax
 import numpy as np
 
-from qdcjax.experiments import (
-    expert_iteration_report,
-    fine_tuning,
-    from_config,
-    policy_evaluation,
-    policy_figures,
-    publish,
-)
-from qdcjax.experiments.policies import load_policy
-from qdcjax.experiments.solutions import solution_examples, solution_table
+from qdcjax.experiments.findings import policy_figures
+from qdcjax.experiments.reports import expert_iteration as expert_iteration_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, policy_evaluation
+from qdcjax.experiments.stages.policies import load_policy
+from qdcjax.experiments.stages.solutions import solution_examples, solution_table
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.measures.predictions import judge
 from qdcjax.rl.selection import ExpertIteration, distinct_right, select

@@ -11,12 +11,13 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from qdcjax.experiments import from_config, noise_report, publish
-from qdcjax.experiments.noise_answers import WAYS, Tasks, answer
-from qdcjax.experiments.noise_data import CLEAN, Cell, Cells, Copies, noised_copy, noises_of
-from qdcjax.experiments.noise_findings import find
-from qdcjax.experiments.noise_prompting import prompt, prompting_of
-from qdcjax.experiments.noise_students import DATA_FIELDS, settings_of, train_students
+from qdcjax.experiments.findings.noise import find
+from qdcjax.experiments.reports import noise as noise_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages.noise_answers import WAYS, Tasks, answer
+from qdcjax.experiments.stages.noise_data import CLEAN, Cell, Cells, Copies, noised_copy, noises_of
+from qdcjax.experiments.stages.noise_prompting import prompt, prompting_of
+from qdcjax.experiments.stages.noise_students import DATA_FIELDS, settings_of, train_students
 from qdcjax.tasks.traced_integers import MixedOperations, TracedIntegers
 from qdcjax.workdir import Workdir
 

@@ -12,8 +12,10 @@ import jax
 import numpy as np
 
 from qdcjax.decoding.generate import Decoding
-from qdcjax.experiments import fine_tuning, from_config, policy_gradient
-from qdcjax.experiments.policy_gradient_report import LEARN, LEARNED, ROLLOUTS
+from qdcjax.experiments import policy_gradient
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages import fine_tuning
+from qdcjax.experiments.stages.online_learning import LEARN, LEARNED, ROLLOUTS
 from qdcjax.reporting.metrics import MetricLog
 from qdcjax.reporting.progress import progress
 from qdcjax.rl.on_chip import (

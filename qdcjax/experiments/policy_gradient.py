@@ -9,17 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qdcjax.experiments import (
-    fine_tuning,
-    from_config,
-    policy_evaluation,
-    policy_figures,
-    policy_gradient_report,
-    publish,
-)
-from qdcjax.experiments.online_learning import OnlineLearning
-from qdcjax.experiments.policies import find_reranker, mark_source
-from qdcjax.experiments.policy_gradient_report import LEARNED
+from qdcjax.experiments.findings import policy_figures
+from qdcjax.experiments.reports import policy_gradient as policy_gradient_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, policy_evaluation
+from qdcjax.experiments.stages.online_learning import LEARNED, OnlineLearning
+from qdcjax.experiments.stages.policies import find_reranker, mark_source
 from qdcjax.measures.predictions import judge
 from qdcjax.tasks.arithmetic import equations
 from qdcjax.tasks.problem import Problem, Task

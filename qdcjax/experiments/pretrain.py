@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from qdcjax.data.examples import completion_examples, prompt_text
-from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, policy_figures, publish
+from qdcjax.experiments.findings import policy_figures
+from qdcjax.experiments.reports.training import training_section
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, policy_evaluation
 from qdcjax.models.transformer import count_params
 from qdcjax.reporting.page import HeadlineRow, Report
 from qdcjax.tasks.word_problems import demonstrations
@@ -37,9 +40,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
                 for size, of in found.items()
                 for name in names
             ],
-            sections=[
-                publish.training_section(workdir, {size: {"loss": "loss"} for size in found})
-            ],
+            sections=[training_section(workdir, {size: {"loss": "loss"} for size in found})],
         )
 
     return publish.publish(workdir, report, publish.flat(policy_figures.named(found)))

@@ -14,10 +14,19 @@ import datasets
 import numpy as np
 
 from qdcjax.data.batches import Example
-from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, policy_figures, publish
-from qdcjax.experiments.outcome_model import train_orm
-from qdcjax.experiments.policies import find_reranker, load_policy, load_reranker, mark_source
-from qdcjax.experiments.solutions import as_solutions, solution_table, value_table
+from qdcjax.experiments.findings import policy_figures
+from qdcjax.experiments.reports.accuracy import before_and_after
+from qdcjax.experiments.reports.training import training_section
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, policy_evaluation
+from qdcjax.experiments.stages.outcome_model import train_orm
+from qdcjax.experiments.stages.policies import (
+    find_reranker,
+    load_policy,
+    load_reranker,
+    mark_source,
+)
+from qdcjax.experiments.stages.solutions import as_solutions, solution_table, value_table
 from qdcjax.measures.intervals import Interval, bootstrap
 from qdcjax.measures.predictions import judge
 from qdcjax.reporting.page import HeadlineRow, Report, Section, Table
@@ -86,9 +95,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
             "each line that a reward model gave; it is then asked for good lines.",
             run=publish.run_facts(workdir),
             headline=[
-                *policy_figures.before_and_after(
-                    workdir, {START: found[START], LEARNED: found[LEARNED]}, results
-                ),
+                *before_and_after(workdir, {START: found[START], LEARNED: found[LEARNED]}, results),
                 HeadlineRow(
                     "Asked for good lines rather than bad ones, greedy accuracy",
                     results["good_over_bad"],
@@ -97,7 +104,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
                 ),
             ],
             verdicts=verdicts,
-            sections=[labels_section(results), publish.training_section(workdir, curves)],
+            sections=[labels_section(results), training_section(workdir, curves)],
         )
 
     return publish.publish(workdir, report, publish.flat(results), verdicts)

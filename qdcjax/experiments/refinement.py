@@ -15,13 +15,15 @@ from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example
 from qdcjax.data.examples import question_prompts
-from qdcjax.experiments import fine_tuning, from_config, publish, refinement_report
-from qdcjax.experiments.adoption import adopt
-from qdcjax.experiments.members import Member, folder_of, open_members, run_members
-from qdcjax.experiments.refinement_findings import TRIES, find
-from qdcjax.experiments.refinement_inference import GLOBAL, LOCAL, STAGES, refine
-from qdcjax.experiments.refinement_report import sweep_columns as sweep_columns
+from qdcjax.experiments.findings.refinement import TRIES, find
+from qdcjax.experiments.reports import refinement as refinement_report
+from qdcjax.experiments.reports.refinement import sweep_columns as sweep_columns
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.running.members import Member, folder_of, open_members, run_members
 from qdcjax.experiments.sorm import labelled_solutions
+from qdcjax.experiments.stages import fine_tuning
+from qdcjax.experiments.stages.adoption import adopt
+from qdcjax.experiments.stages.refinement_inference import GLOBAL, LOCAL, STAGES, refine
 from qdcjax.files import read_json
 from qdcjax.reasoning.refinement import (
     BAD,

@@ -10,16 +10,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from qdcjax.experiments import from_config, publish, rl_comparison_report
-from qdcjax.experiments.members import Member, folder_of, open_members, run_members
-from qdcjax.experiments.rl_comparison_findings import PRETRAINED, Comparison
-from qdcjax.experiments.rl_comparison_runs import (
+from qdcjax.experiments.findings.rl_comparison import PRETRAINED, Comparison
+from qdcjax.experiments.findings.rl_comparison_runs import (
     GREEDY,
     START,
     answers_table,
     read_run,
     table_of,
 )
+from qdcjax.experiments.reports import rl_comparison as rl_comparison_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.running.members import Member, folder_of, open_members, run_members
 from qdcjax.measures.predictions import judge
 from qdcjax.workdir import Workdir
 

@@ -6,7 +6,10 @@ Other studies start from its stage `student`.
 from collections.abc import Mapping
 from typing import Any
 
-from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, publish
+from qdcjax.experiments.reports.accuracy import at_k_section, headline
+from qdcjax.experiments.reports.training import training_section
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, policy_evaluation
 from qdcjax.reporting.page import Report
 from qdcjax.workdir import Workdir
 
@@ -24,10 +27,10 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
             title="Supervised fine-tuning",
             description=f"A policy fine-tuned on the reference solutions of {task}.",
             run=publish.run_facts(workdir),
-            headline=policy_evaluation.headline(config["evaluation"]["splits"], results),
+            headline=headline(config["evaluation"]["splits"], results),
             sections=[
-                policy_evaluation.at_k_section(workdir, results),
-                publish.training_section(workdir, {"student": curves}),
+                at_k_section(workdir, results),
+                training_section(workdir, {"student": curves}),
             ],
         )
 

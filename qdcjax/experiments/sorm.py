@@ -13,10 +13,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example
-from qdcjax.experiments import fine_tuning, from_config, policy_evaluation, publish, sorm_report
-from qdcjax.experiments.outcome_model import sample_drafts
-from qdcjax.experiments.solutions import as_solutions, value_table
-from qdcjax.experiments.sorm_findings import Findings, find
+from qdcjax.experiments.findings.sorm import Findings, find
+from qdcjax.experiments.reports import sorm as sorm_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, policy_evaluation
+from qdcjax.experiments.stages.outcome_model import sample_drafts
+from qdcjax.experiments.stages.solutions import as_solutions, value_table
 from qdcjax.reasoning.labels import propagate, step_successes
 from qdcjax.reasoning.reward_models import (
     Solution,

@@ -12,8 +12,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qdcjax.experiments import from_config, publish, sweep_report
-from qdcjax.experiments.members import Member, open_members, run_members, study_of
+from qdcjax.experiments.reports import sweep as sweep_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.running.members import Member, open_members, run_members, study_of
 from qdcjax.measures.intervals import Interval, over_replicates, over_runs
 from qdcjax.measures.predictions import Verdict, judge
 from qdcjax.workdir import Workdir

@@ -10,8 +10,9 @@ import pytest
 import runs
 
 from configs import expert_iteration as config_of
-from qdcjax.experiments import expert_iteration, from_config
+from qdcjax.experiments import expert_iteration
 from qdcjax.experiments.expert_iteration import growth, learned_from
+from qdcjax.experiments.running import from_config
 from qdcjax.measures.intervals import Interval
 from qdcjax.rl.selection import ExpertIteration
 from qdcjax.tasks.problem import Problem

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from configs import on_chip as config_of
-from qdcjax.experiments import from_config, on_chip
+from qdcjax.experiments import on_chip
+from qdcjax.experiments.running import from_config
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.tasks.problem import Problem
 from qdcjax.training.loop import NonFiniteUpdateError

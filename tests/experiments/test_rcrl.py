@@ -9,8 +9,8 @@ from configs import rcrl as config_of
 from qdcjax.data.examples import prompt_text
 from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
 from qdcjax.decoding.forced import going_on
-from qdcjax.experiments import from_config
 from qdcjax.experiments.rcrl import good_lines, labels_of
+from qdcjax.experiments.running import from_config
 from qdcjax.rl.conditioning import GOOD
 
 

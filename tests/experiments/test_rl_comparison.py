@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 from configs import rl_comparison
-from qdcjax.experiments import from_config
-from qdcjax.experiments.rl_comparison import check, kinds_of, members_of
-from qdcjax.experiments.rl_comparison_findings import (
+from qdcjax.experiments.findings.rl_comparison import (
     NOT_RUN,
     Comparison,
     least,
     rollouts_needed,
 )
-from qdcjax.experiments.rl_comparison_report import (
+from qdcjax.experiments.findings.rl_comparison_runs import Learned, answers_table, table_of
+from qdcjax.experiments.reports.rl_comparison import (
     accuracy_section,
     answers_section,
     curves_section,
 )
-from qdcjax.experiments.rl_comparison_runs import Learned, answers_table, table_of
+from qdcjax.experiments.rl_comparison import check, kinds_of, members_of
+from qdcjax.experiments.running import from_config
 from qdcjax.measures.intervals import Interval, students_t
 from qdcjax.measures.predictions import judge
 

@@ -1,0 +1,39 @@
+"""Training curves of a run's models."""
+
+from collections.abc import Mapping
+
+from qdcjax.reporting import figures
+from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+from qdcjax.reporting.page import Plate, Section
+from qdcjax.workdir import Workdir
+
+
+def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) -> Section:
+    """Training curves.
+
+    Args:
+      curves: file name → {y label: metric}; the stages are those whose name begins with the file
+        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`. What this run did not train is left out.
+    """
+    plates = []
+    for stem, panels in curves.items():
+        stages = [name for name in workdir.seconds if name.split("-")[0] == stem]
+        if not stages:
+            continue
+        records = {name: read_metrics(workdir.path / METRICS_FILE, name) for name in stages}
+        figure = figures.lines(
+            {
+                label: {
+                    name: figures.Series(
+                        [r["step"] for r in rows if metric in r],
+                        [r[metric] for r in rows if metric in r],
+                    )
+                    for name, rows in records.items()
+                }
+                for label, metric in panels.items()
+            },
+            "optimiser steps",
+        )
+        path = figures.save(figure, workdir.path / "figures" / f"training_{stem}.png")
+        plates.append(Plate(path, f"Training of {', '.join(stages)}."))
+    return Section("Training", "Means between log lines.", plates)

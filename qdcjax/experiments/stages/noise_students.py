@@ -1,0 +1,180 @@
+"""Students of the noise study: what they begin from, and how each learns its training set."""
+
+import functools
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from qdcjax.data.batches import Example
+from qdcjax.data.examples import prompt_text
+from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages import fine_tuning
+from qdcjax.experiments.stages.noise_data import (
+    CLEAN,
+    Cells,
+    Copies,
+    documents,
+    examples_of,
+    train_tokenizer,
+)
+from qdcjax.experiments.stages.policies import load_policy, mark_source
+from qdcjax.models import pretrained
+from qdcjax.models.transformer import Transformer
+from qdcjax.training.fit import TrainSettings
+from qdcjax.training.members import fit_members
+from qdcjax.training.processes import is_writer
+from qdcjax.training.store import StoredModel, save_model
+from qdcjax.workdir import Workdir
+
+TEXTS = 2_000  # of each operation, that the tokeniser is trained on
+DATA_FIELDS = ("seeds", "questions", "operations", "cells")
+FIELDS = (*DATA_FIELDS, "policy", "students")
+
+Member = tuple[str, int]  # cell and seed
+Students = dict[Member, Path]  # the stage's folder of each, or a folder in it
+
+
+def train_students(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    cells: Mapping[str, Cells],
+    copies: Mapping[str, Mapping[int, Copies]],
+    mesh: Mesh,
+) -> dict[str, Students]:
+    """A student of each operation, cell and seed.
+
+    Args:
+      config: of the study; with `policy.pretrained` students go on from that model.
+      workdir, mesh: of the run.
+      cells: operation → name → cell.
+      copies: operation → seed → training problems.
+    """
+    if config["policy"]["pretrained"]:
+        return fine_tuned(config, workdir, cells, copies, mesh)
+    tokenizer = train_own_tokenizer(config, workdir, copies)
+    return {
+        operation: from_scratch(
+            config, workdir, operation, cells[operation], of_seed, tokenizer, mesh
+        )
+        for operation, of_seed in copies.items()
+    }
+
+
+def train_own_tokenizer(
+    config: Mapping[str, Any], workdir: Workdir, copies: Mapping[str, Mapping[int, Copies]]
+) -> Tokenizer:
+    """Stage `tokenizer`: one for all students, of the first seed's clean traces."""
+    first = [of_seed[config["seeds"][0]] for of_seed in copies.values()]
+
+    def make(folder: Path) -> None:
+        texts = [
+            f"{prompt_text(of.questions[n])}{of.responses[CLEAN][n]}"
+            for of in first
+            for n in range(min(TEXTS, len(of.questions)))
+        ]
+        if is_writer():
+            train_tokenizer(texts, config["tokenizer"]["vocab_size"]).save(folder)
+
+    after = [f"traces-{name}" for name in copies]
+    return load_tokenizer(workdir.stage("tokenizer", ["tokenizer"], after, make))
+
+
+def from_scratch(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    operation: str,
+    cells: Cells,
+    copies: Mapping[int, Copies],
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+) -> Students:
+    """Stage `students-<operation>`: the students of an operation, which learn in one program."""
+    name, members = f"students-{operation}", list(itertools.product(cells, config["seeds"]))
+    model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
+    settings = settings_of(config, operation, mesh)
+
+    def make(folder: Path) -> None:
+        learned = (training_set(member, cells, copies, tokenizer, model) for member in members)
+        found = fit_members(
+            model,
+            list(learned),
+            settings,
+            seeds=[seed for _, seed in members],
+            at_once=config["members_at_once"],
+            mesh=mesh,
+            workdir=workdir.path,
+            name=name,
+        )
+        for member, params in zip(members, found, strict=True):
+            save_model(folder / student_name(*member), StoredModel(model, params, tokenizer))
+
+    folder = workdir.stage(name, FIELDS, [f"traces-{operation}", "tokenizer"], make)
+    return {member: folder / student_name(*member) for member in members}
+
+
+def fine_tuned(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    cells: Mapping[str, Cells],
+    copies: Mapping[str, Mapping[int, Copies]],
+    mesh: Mesh,
+) -> dict[str, Students]:
+    """Stages `<operation>-<cell>-<seed>`: from a pretrained model, one after another."""
+    source = pretrained.find(config["policy"]["pretrained"])
+    mark_source(workdir, source, "pretrained")
+
+    def make(operation: str, member: Member, name: str, folder: Path) -> None:
+        start = load_policy(config, source, mesh)
+        fine_tuning.fine_tune(
+            config,
+            start,
+            training_set(member, cells[operation], copies[operation], start.tokenizer, start.model),
+            settings_of(config, operation, mesh),
+            seed=member[1],
+            workdir=workdir,
+            name=name,
+            folder=folder,
+            base=config["policy"]["pretrained"],
+        )
+
+    def stage(operation: str, member: Member) -> Path:
+        name = f"{operation}-{student_name(*member)}"
+        after = [f"traces-{operation}", "pretrained"]
+        return workdir.stage(name, FIELDS, after, functools.partial(make, operation, member, name))
+
+    return {
+        operation: {
+            member: stage(operation, member)
+            for member in itertools.product(cells[operation], config["seeds"])
+        }
+        for operation in copies
+    }
+
+
+def training_set(
+    member: Member,
+    cells: Cells,
+    copies: Mapping[int, Copies],
+    tokenizer: Tokenizer,
+    model: Transformer,
+) -> list[Example]:
+    """What a student learns."""
+    cell, seed = member
+    learned = documents(cells[cell], cells, copies[seed], seed)
+    return examples_of(tokenizer, learned, model.config.max_length)
+
+
+def settings_of(config: Mapping[str, Any], operation: str, mesh: Mesh) -> TrainSettings:
+    """`config.students`, with the changes of `config.operations.<operation>.students`."""
+    changes = config["operations"][operation].get("students", {})
+    fields = {"students": config["students"] | changes}
+    return from_config.training(fields, "students", mesh)
+
+
+def student_name(cell: str, seed: int) -> str:
+    """The folder of a student among those of its operation."""
+    return f"{cell}-{seed}"

@@ -1,0 +1,15 @@
+"""The training curves of a report."""
+
+from qdcjax.experiments.reports.training import training_section
+from qdcjax.reporting.metrics import MetricLog
+from qdcjax.workdir import Workdir
+
+
+def test_what_a_run_did_not_train_has_no_curve(tmp_path):
+    """Return-conditioned RL with the reward model of another run has no stage `orm`."""
+    workdir = Workdir(tmp_path, {"study": "toy"})
+    with MetricLog(tmp_path, "learned") as log:
+        log.write(1, {"loss": 0.5})
+    workdir.seconds["learned"] = 1.0
+    section = training_section(workdir, {"orm": {"loss": "loss"}, "learned": {"loss": "loss"}})
+    assert [plate.path.name for plate in section.figures] == ["training_learned.png"]
