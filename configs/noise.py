@@ -126,18 +126,27 @@ def smoke(config: ConfigDict) -> None:
 
 
 def study(config: ConfigDict) -> None:
-    """Three seeds of three operations: N1 to N6."""
+    """Three seeds of three operations: N1 to N6.
+
+    Sums alone have students of fewer and of filtered documents (N5's sizes, N6).
+    """
     config.seeds = (0, 1, 2)
     multiplication = {
         "longest": 2,
         "hidden": ("+",),
         "students": {"steps": 5_400, "batch_size": 4, "pack": 144},
     }
-    config.operations = ConfigDict(
-        {"add": {"longest": 2}, "mul": multiplication, "median": median_of_three()}
-    )
     every = cells(character=(50, 100), line=(90,), dynamic=(10,))
-    config.cells = ConfigDict({**every, **partly(every, 50), **smaller(), **filtering()})
+    every |= partly(every, 50)
+    several = {"cells": tuple(every)}
+    config.operations = ConfigDict(
+        {
+            "add": {"longest": 2},
+            "mul": multiplication | several,
+            "median": median_of_three() | several,
+        }
+    )
+    config.cells = ConfigDict({**every, **smaller(), **filtering()})
     config.predictions = predictions("N1", "N2", "N3", "N4", "N5", "N6")
 
 
@@ -210,6 +219,11 @@ def pythia_410m(config: ConfigDict) -> None:
     """
     fine_tuned(config)
     config.policy.update(pretrained="EleutherAI/pythia-410m", max_length=2_048)
+    # Its shape, for --compile_only without its files.
+    config.tokenizer.vocab_size = 50_304
+    config.policy.update(layers=24, width=1_024, heads=16, kv_heads=16, head_width=64)
+    config.policy.update(mlp="gelu", mlp_width=4_096, parallel=True, tied=False)
+    config.policy.update(norm="layer", bias="all", rope_width=16)
 
 
 def predictions(*names: str) -> ConfigDict:

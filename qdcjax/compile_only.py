@@ -50,9 +50,9 @@ def run(config: Mapping[str, Any], topology: str) -> None:
     """Prints parameters, memory, FLOPs, collectives and the least time of each program.
 
     Args:
-      config: of a study with a policy: `policy`, `sft`, `evaluation`, `mesh`, and the sections of
-        on-line learning where it learns by reward. Of refinement: of the run that it goes on from,
-        and its own `refiner`.
+      config: of a study with a policy: `policy`, `sft` or `students`, `evaluation`, `mesh`, and the
+        sections of on-line learning where it learns by reward. Of refinement: of the run that it
+        goes on from, and its own `refiner`.
       topology: such as `v5e:16x16`, kind of chip and shape of the pod.
 
     Raises:
@@ -60,12 +60,13 @@ def run(config: Mapping[str, Any], topology: str) -> None:
         program that does not.
     """
     refines, config = config.get("refiner"), config.get("sorm", config)
-    if not {"policy", "sft"} <= config.keys():
+    learning = next((name for name in ("sft", "students") if name in config), None)
+    if "policy" not in config or learning is None:
         raise ValueError(f"compile_only: {config['study']} trains no student to compile for")
     devices = pod(topology)
     mesh = from_config.mesh(config["mesh"], devices)
     model = Transformer(_policy(config))
-    training = from_config.training(config, "sft", mesh)
+    training = from_config.training(config, learning, mesh)
     sampling = from_config.sampling(config, "evaluation")
     axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
     print(f"{topology}: {len(devices)} × {devices[0].device_kind}, mesh {axes}")

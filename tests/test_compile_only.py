@@ -53,6 +53,11 @@ def test_the_updates_of_policy_and_critic_are_compiled_too():
         assert re.search(r"^  fits: \d+\.\d\d GiB a chip", told.strip("\n")), done.stdout
 
 
+def test_students_of_the_noise_study_are_compiled():
+    done = compile_for("v5e:2x2", config="configs/noise.py:smoke")
+    assert "training step, 4 × 64 tokens" in done.stdout and "sampling, " in done.stdout
+
+
 def test_a_critic_on_the_policy_s_trunk_is_part_of_its_update():
     shared = ("--config.mesh.fsdp=2", "--config.policy_gradient.critic=shared")
     done = compile_for("v5e:2x2", *shared, config="configs/ppo.py:smoke")

@@ -15,13 +15,20 @@ from qdcjax.experiments.findings.noise import find
 from qdcjax.experiments.reports import noise as noise_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages.noise_answers import WAYS, Tasks, answer
-from qdcjax.experiments.stages.noise_data import CLEAN, Cell, Cells, Copies, noised_copy, noises_of
+from qdcjax.experiments.stages.noise_data import (
+    CLEAN,
+    OWN_FIELDS,
+    Cell,
+    Cells,
+    Copies,
+    fields_of,
+    noised_copy,
+    noises_of,
+)
 from qdcjax.experiments.stages.noise_prompting import prompt, prompting_of
-from qdcjax.experiments.stages.noise_students import DATA_FIELDS, settings_of, train_students
+from qdcjax.experiments.stages.noise_students import settings_of, train_students
 from qdcjax.tasks.traced_integers import MixedOperations, TracedIntegers
 from qdcjax.workdir import Workdir
-
-OWN_FIELDS = ("cells", "students")  # of an operation, that are not its task's
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
@@ -120,7 +127,8 @@ def traces(
         return noised_copy(tasks[seed], problems(seed), noise)
 
     parts = list(itertools.product(config["seeds"], noises))
-    table = workdir.table(f"traces-{operation}", DATA_FIELDS, [], lambda: parts, make)
+    fields = ["seeds", "questions", "cells", *fields_of(config["operations"], operation, "cells")]
+    table = workdir.table(f"traces-{operation}", fields, [], lambda: parts, make)
     questions, responses, survived = (
         {part: table[name][at * count : (at + 1) * count] for at, part in enumerate(parts)}
         for name in ("prompt", "response", "survived")

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 
 from qdcjax.decoding import SamplingSettings
 from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.noise_data import fields_of
 from qdcjax.experiments.stages.noise_students import Students, student_name
 from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.tasks.problem import Problem
@@ -49,7 +50,7 @@ def answer(
         return graded(student, tasks[seed], problems, settings, cell, seed, name)
 
     stages = [folder.relative_to(workdir.path / "stages").parts[0] for folder in students.values()]
-    fields = ["seeds", "operations", "evaluation"]
+    fields = ["seeds", "evaluation", *fields_of(config["operations"], operation)]
     after = list(dict.fromkeys(stages))
     return workdir.table(f"{way}-{operation}", fields, after, lambda: list(students), make)
 

@@ -16,6 +16,7 @@ from qdcjax.tasks.traced_integers import Noise, TracedIntegers
 
 CLEAN = Noise()
 RANDOM = "random"
+OWN_FIELDS = ("cells", "students")  # of an operation in the config, that are not its task's
 ASSIGNED = re.compile(r"(?:\n| , )[a-z_]+ =")  # a variable that gets a value
 
 
@@ -73,6 +74,23 @@ class Copies:
     questions: Sequence[str]
     responses: Mapping[Noise, Sequence[str]]
     survived: Mapping[Noise, float]
+
+
+def fields_of(operations: Mapping[str, Mapping], name: str, *own: str) -> list[str]:
+    """Config fields that an operation's problems depend on, and `own` ones where it has them.
+
+    Args:
+      operations: of the config.
+      name: of the operation.
+      own: of `OWN_FIELDS`.
+    """
+    found = [
+        f"operations.{part}.{field}"
+        for part in (name, *operations[name].get("mix", ()))
+        for field in operations[part]
+        if field not in OWN_FIELDS
+    ]
+    return found + [f"operations.{name}.{field}" for field in own if field in operations[name]]
 
 
 def noises_of(cells: Cells) -> list[Noise]:

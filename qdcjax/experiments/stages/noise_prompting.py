@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from qdcjax.data.examples import prompt_text
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages.noise_answers import WAYS, Tasks, graded
-from qdcjax.experiments.stages.noise_data import CLEAN
+from qdcjax.experiments.stages.noise_data import CLEAN, fields_of
 from qdcjax.experiments.stages.policies import load_policy
 from qdcjax.models import pretrained
 from qdcjax.tasks.problem import Problem
@@ -109,7 +109,8 @@ def prompt(
         name = f"prompted {operation} {context}"
         return graded(policy(), tasks[seed], asked, greedy, context, seed, name)
 
-    fields = ["seeds", "operations", "policy", "evaluation", "prompting"]
+    own = fields_of(config["operations"], operation)
+    fields = ["seeds", "policy", "evaluation", "prompting", *own]
     parts = list(itertools.product(tasks, contexts))
     return workdir.table(f"prompted-{operation}", fields, ["pretrained"], lambda: parts, make)
 

@@ -19,6 +19,7 @@ from qdcjax.experiments.stages.noise_data import (
     Copies,
     documents,
     examples_of,
+    fields_of,
     train_tokenizer,
 )
 from qdcjax.experiments.stages.policies import load_policy, mark_source
@@ -31,8 +32,6 @@ from qdcjax.training.store import StoredModel, save_model
 from qdcjax.workdir import Workdir
 
 TEXTS = 2_000  # of each operation, that the tokeniser is trained on
-DATA_FIELDS = ("seeds", "questions", "operations", "cells")
-FIELDS = (*DATA_FIELDS, "policy", "students")
 
 Member = tuple[str, int]  # cell and seed
 Students = dict[Member, Path]  # the stage's folder of each, or a folder in it
@@ -112,7 +111,8 @@ def from_scratch(
         for member, params in zip(members, found, strict=True):
             save_model(folder / student_name(*member), StoredModel(model, params, tokenizer))
 
-    folder = workdir.stage(name, FIELDS, [f"traces-{operation}", "tokenizer"], make)
+    after = [f"traces-{operation}", "tokenizer"]
+    folder = workdir.stage(name, training_fields(config, operation), after, make)
     return {member: folder / student_name(*member) for member in members}
 
 
@@ -144,7 +144,8 @@ def fine_tuned(
     def stage(operation: str, member: Member) -> Path:
         name = f"{operation}-{student_name(*member)}"
         after = [f"traces-{operation}", "pretrained"]
-        return workdir.stage(name, FIELDS, after, functools.partial(make, operation, member, name))
+        learn = functools.partial(make, operation, member, name)
+        return workdir.stage(name, training_fields(config, operation), after, learn)
 
     return {
         operation: {
@@ -166,6 +167,12 @@ def training_set(
     cell, seed = member
     learned = documents(cells[cell], cells, copies[seed], seed)
     return examples_of(tokenizer, learned, model.config.max_length)
+
+
+def training_fields(config: Mapping[str, Any], operation: str) -> list[str]:
+    """Config fields that an operation's students depend on."""
+    own = fields_of(config["operations"], operation, "cells", "students")
+    return ["seeds", "questions", "cells", "policy", "students", *own]
 
 
 def settings_of(config: Mapping[str, Any], operation: str, mesh: Mesh) -> TrainSettings:

@@ -13,6 +13,7 @@ from qdcjax.experiments.stages.noise_data import (
     Copies,
     documents,
     examples_of,
+    fields_of,
     noised_copy,
     noises_of,
     right_steps,
@@ -45,6 +46,20 @@ def taken(copies: Copies, cell: Cell, seed: int = 0) -> dict[str, list[str]]:
         assert document.clean == f"clean\n{document.question[1:]}"
         found.setdefault(document.response.split("\n")[0], []).append(document.question)
     return found
+
+
+def test_problems_do_not_depend_on_how_others_are_made_or_learned():
+    """So that a longer training, or another operation, leaves finished stages as they are."""
+    add = {"longest": 2, "cells": ("clean",), "students": {"steps": 3}}
+    operations = {"add": add, "mul": {"hidden": ("+",)}, "both": {"mix": ("add", "mul")}}
+    assert fields_of(operations, "add") == ["operations.add.longest"]
+    assert fields_of(operations, "add", "cells")[1:] == ["operations.add.cells"]
+    assert fields_of(operations, "mul", "cells", "students") == ["operations.mul.hidden"]
+    assert fields_of(operations, "both") == [
+        "operations.both.mix",
+        "operations.add.longest",
+        "operations.mul.hidden",
+    ]
 
 
 def test_all_documents_are_noised_once_where_nothing_else_is_said(copies):
