@@ -23,7 +23,10 @@ def get_config(preset: str = "") -> ConfigDict:
     student = sft.get_config()
     config.mesh = student.mesh
     config.operations = ConfigDict(
-        {"add": {"longest": 2}, "median": {**median_of_three(), "cells": ("clean", "answer")}}
+        {
+            "add": {"longest": 2},
+            "median": median_of_three(steps=3_000) | {"cells": ("clean", "answer")},
+        }
     )
     config.questions = 20_000
     config.cells = ConfigDict(cells(character=(50, 75, 100), dynamic=(10,)))
@@ -32,12 +35,12 @@ def get_config(preset: str = "") -> ConfigDict:
     config.policy.layers = 3
     config.students = ConfigDict(
         {
-            "steps": 4_000,
+            "steps": 3_600,
             "batch_size": 8,
             "microbatches": 1,
             "pack": 64,
             "log_every": 50,
-            "checkpoint_every": 800,
+            "checkpoint_every": 900,
             "optimizer": ConfigDict({"learning_rate": 2e-3, "warmup": 0.1, "b2": 0.998}),
         }
     )
@@ -94,9 +97,9 @@ def partly(every: dict[str, dict], percent: int) -> dict[str, dict]:
     }
 
 
-def median_of_three() -> dict:
+def median_of_three(steps: int) -> dict:
     """An operation whose answer is hard to tell at once, and its students' training."""
-    training = {"steps": 3_600, "batch_size": 4, "pack": 176}
+    training = {"steps": steps, "batch_size": 4, "pack": 176}
     return {"longest": 2, "fewest": 3, "most": 3, "students": training}
 
 
@@ -143,10 +146,11 @@ def study(config: ConfigDict) -> None:
         {
             "add": {"longest": 2},
             "mul": multiplication | several,
-            "median": median_of_three() | several,
+            "median": median_of_three(steps=3_600) | several,
         }
     )
     config.cells = ConfigDict({**every, **smaller(), **filtering()})
+    config.students.steps = 6_400
     config.predictions = predictions("N1", "N2", "N3", "N4", "N5", "N6")
 
 
