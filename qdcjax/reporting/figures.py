@@ -26,6 +26,7 @@ PANEL_SIZE = (4.4, 2.9)
 SINGLE_SIZE = (6.2, 3.8)
 LONG_SERIES = 40  # points beyond which markers would hide the line
 CROWDED = 70  # characters of tick labels beyond which they would run into one another
+FLAT = 0.02  # a spread of shares below which lines are as good as level
 DPI = 192
 
 
@@ -97,6 +98,8 @@ def lines(
         for name, series in panel.items():
             _line(ax, name, series, colours.get(name, INK))
         _label(ax, x_label, y_label, percent)
+        if percent:
+            _limit_shares(ax, panel)
         xs = np.unique(np.concatenate([np.asarray(s.x, float) for s in panel.values()]))
         if log_x:
             ax.set_xscale("log", base=2)
@@ -316,6 +319,19 @@ def _label(ax: Axes, x_label: str, y_label: str, percent: bool = False) -> None:
     if percent:
         ax.yaxis.set_major_locator(MaxNLocator("auto", steps=(1, 2, 5, 10)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g} %"))
+
+
+def _limit_shares(ax: Axes, panel: Mapping[str, Series]) -> None:
+    """Shares of 0…100 % have no axis beyond these, and equal ones none of a hair's breadth."""
+    ys = np.concatenate(
+        [np.asarray(y, float) for s in panel.values() for y in (s.y, s.low, s.high)]
+    )
+    ys = ys[np.isfinite(ys)]
+    if ys.size and ys.min() >= 0 and ys.max() <= 1:
+        low, high = ax.get_ylim()
+        if np.ptp(ys) < FLAT:
+            low, high = ys.min() - 10 * FLAT, ys.max() + 10 * FLAT
+        ax.set_ylim(max(low, -0.03), min(high, 1.03))
 
 
 def _legend(figure: Figure, axes: Sequence[Axes], last: str = "") -> None:

@@ -59,6 +59,27 @@ def test_log_axis_has_a_tick_at_each_k():
     assert ax.yaxis.get_major_formatter()(0.25, 0) == "25 %"
 
 
+@pytest.mark.parametrize(
+    ("y", "low", "high", "limits"),
+    [
+        ([0.1, 0.99], [0.0, 0.97], [0.2, 1.0], (-0.03, 1.03)),
+        ([1.0, 1.0], [], [], (0.8, 1.03)),
+        ([0.4, 0.4], [], [], (0.2, 0.6)),
+    ],
+)
+def test_an_axis_of_shares_ends_with_them(y, low, high, limits):
+    series = figures.Series([1, 2], y, low, high)
+    (ax,) = figures.lines({"right": {"a": series}}, "x", percent=True).axes
+    assert ax.get_ylim() == pytest.approx(limits)
+
+
+def test_an_axis_of_differences_has_room_for_them():
+    gains = figures.Series([1, 2], [-0.4, 1.0], [-0.5, 0.9], [-0.3, 1.1])
+    (ax,) = figures.lines({"gain": {"a": gains}}, "x", percent=True).axes
+    low, high = ax.get_ylim()
+    assert low < -0.5 and high > 1.1
+
+
 def test_intervals_are_drawn_where_their_ends_are_finite():
     series = figures.series_of_intervals(
         [1, 2, 3],

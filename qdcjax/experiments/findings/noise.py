@@ -36,6 +36,10 @@ class Answers:
         """In the order of the config."""
         return list(self.questions)
 
+    def accuracy(self, operation: str, way: str, cell: str) -> Interval:
+        """Share of right answers; Student's interval is cut to what a share can be."""
+        return self.contrast({(way, cell): 1.0}, [operation]).within(0, 1)
+
     def contrast(
         self, weights: Mapping[tuple[str, str], float], operations: Sequence[str]
     ) -> Interval:
@@ -96,7 +100,7 @@ def find(
     """
     found = answers_of(seeds, cells, answers)
     results: dict[str, float | Interval] = {
-        f"{operation}_{cell}_{way}_accuracy": found.contrast({(way, cell): 1.0}, [operation])
+        f"{operation}_{cell}_{way}_accuracy": found.accuracy(operation, way, cell)
         for operation, way, cell in found.right
     }
     for operation, (name, cell) in ((o, of) for o in copies for of in cells[o].items()):

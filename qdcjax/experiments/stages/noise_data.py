@@ -94,9 +94,12 @@ def fields_of(operations: Mapping[str, Mapping], name: str, *own: str) -> list[s
 
 
 def noises_of(cells: Cells) -> list[Noise]:
-    """The different noises of some cells; every one makes a copy of the data."""
-    found = {cell.noise: None for cell in cells.values() if cell.kind != "none"}
-    return list(found)
+    """The different noises of some cells, in whatever order these are.
+
+    Every one makes a copy of the data.
+    """
+    found = {cell.noise for cell in cells.values() if cell.kind != "none"}
+    return sorted(found, key=dataclasses.astuple)
 
 
 def noised_copy(task: TracedIntegers, problems: Sequence[Problem], noise: Noise) -> dict[str, list]:

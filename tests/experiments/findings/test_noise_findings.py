@@ -64,6 +64,8 @@ def test_seeds_have_their_own_questions():
     half = 12.7062 * math.sqrt(0.125 / 2)
     assert (estimate.value, estimate.high) == pytest.approx((0.75, 0.75 + half), rel=1e-4)
     assert "2 seeds" in estimate.method
+    accuracy = found.accuracy("add", "greedy", "clean")
+    assert (accuracy.low, accuracy.value, accuracy.high) == (0, 0.75, 1), "a share is in 0…1"
 
 
 def test_tables_become_shares_of_right_answers():

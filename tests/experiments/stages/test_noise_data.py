@@ -136,7 +136,9 @@ def test_what_noise_leaves_of_steps():
 
 def test_every_noise_makes_one_copy():
     again = Cell(kind="dynamic", level=0.2, contamination=0.3)
-    assert noises_of(CELLS | {"clean": Cell(), "again": again}) == [DYNAMIC.noise, CHARACTER.noise]
+    cells = CELLS | {"clean": Cell(), "again": again}
+    assert noises_of(cells) == [CHARACTER.noise, DYNAMIC.noise]
+    assert noises_of(dict(reversed(cells.items()))) == noises_of(cells), "as a config has them"
 
 
 @pytest.mark.parametrize(
