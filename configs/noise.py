@@ -223,6 +223,7 @@ def pythia_410m(config: ConfigDict) -> None:
     """
     fine_tuned(config)
     config.policy.update(pretrained="EleutherAI/pythia-410m", max_length=2_048)
+    config.evaluation.batch_size = 64
     # Its shape, for --compile_only without its files.
     config.tokenizer.vocab_size = 50_304
     config.policy.update(layers=24, width=1_024, heads=16, kv_heads=16, head_width=64)
