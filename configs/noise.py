@@ -188,7 +188,8 @@ def fine_tuned(config: ConfigDict) -> None:
     """One GPU: the paper's grid by a pretrained model."""
     papers_grid(config)
     config.policy.update(dtype="bfloat16", remat="dots", logit_chunk=256)
-    config.students.update(steps=600, batch_size=16, pack=2_048, log_every=20)
+    config.students.update(steps=600, batch_size=16, pack=2_048)
+    config.students.update(log_every=20, checkpoint_every=200)
     config.students.optimizer.learning_rate = 1e-4
     config.evaluation.update(questions=200, samples=2, max_new_tokens=1_792, batch_size=128)
 

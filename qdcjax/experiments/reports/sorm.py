@@ -28,10 +28,9 @@ from qdcjax.workdir import Workdir
 LABELS = {"orm": "ORM", "sorm": "SORM", "unbalanced_sorm": "SORM, unbalanced"}
 SHOWN = 200  # solutions in the browser
 
-LOSS = {"loss": "loss"}
 CURVES = {
-    "student": {**LOSS, "token accuracy": "token_accuracy"},
-    **{kind: {**LOSS, "accuracy": "accuracy"} for kind in KINDS},
+    "student": {"loss": "loss", "token accuracy": "token_accuracy"},
+    **{kind: {"loss": "loss", "accuracy": "accuracy"} for kind in KINDS},
 }
 
 DESCRIPTION = (
