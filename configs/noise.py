@@ -137,7 +137,7 @@ def study(config: ConfigDict) -> None:
     multiplication = {
         "longest": 2,
         "hidden": ("+",),
-        "students": {"steps": 5_400, "batch_size": 4, "pack": 144},
+        "students": {"steps": 5_400, "batch_size": 4, "pack": 160},
     }
     every = cells(character=(50, 100), line=(90,), dynamic=(10,))
     every |= partly(every, 50)

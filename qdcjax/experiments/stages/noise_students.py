@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ def train_students(
     if config["policy"]["pretrained"]:
         return fine_tuned(config, workdir, cells, copies, mesh)
     tokenizer = train_own_tokenizer(config, workdir, copies)
+    if missing(workdir, [scratch_stage(operation) for operation in copies]):
+        check_lengths(config, copies, tokenizer, mesh)
     return {
         operation: from_scratch(
             config, workdir, operation, cells[operation], of_seed, tokenizer, mesh
@@ -91,8 +93,8 @@ def from_scratch(
     tokenizer: Tokenizer,
     mesh: Mesh,
 ) -> Students:
-    """Stage `students-<operation>`: the students of an operation, which learn in one program."""
-    name, members = f"students-{operation}", list(itertools.product(cells, config["seeds"]))
+    """Stage `students-<operation>`: its students, which learn in one program."""
+    name, members = scratch_stage(operation), list(itertools.product(cells, config["seeds"]))
     model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
     settings = settings_of(config, operation, mesh)
 
@@ -126,6 +128,9 @@ def fine_tuned(
     """Stages `<operation>-<cell>-<seed>`: from a pretrained model, one after another."""
     source = pretrained.find(config["policy"]["pretrained"])
     mark_source(workdir, source, "pretrained")
+    members = {name: list(itertools.product(cells[name], config["seeds"])) for name in copies}
+    if missing(workdir, [tuned_stage(name, of) for name in copies for of in members[name]]):
+        check_lengths(config, copies, load_tokenizer(source), mesh)
 
     def make(operation: str, member: Member, name: str, folder: Path) -> None:
         start = load_policy(config, source, mesh)
@@ -142,18 +147,35 @@ def fine_tuned(
         )
 
     def stage(operation: str, member: Member) -> Path:
-        name = f"{operation}-{student_name(*member)}"
+        name = tuned_stage(operation, member)
         after = [f"traces-{operation}", "pretrained"]
         learn = functools.partial(make, operation, member, name)
         return workdir.stage(name, training_fields(config, operation), after, learn)
 
-    return {
-        operation: {
-            member: stage(operation, member)
-            for member in itertools.product(cells[operation], config["seeds"])
-        }
-        for operation in copies
-    }
+    return {name: {member: stage(name, member) for member in members[name]} for name in copies}
+
+
+def check_lengths(
+    config: Mapping[str, Any],
+    copies: Mapping[str, Mapping[int, Copies]],
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+) -> None:
+    """Raises ValueError for traces that do not fit into a row, before students learn for hours."""
+    for operation, of_seed in copies.items():
+        own = config["operations"][operation].get("students", {})
+        field = f"operations.{operation}.students.pack" if "pack" in own else "students.pack"
+        room = settings_of(config, operation, mesh).pack or config["policy"]["max_length"]
+        for of in of_seed.values():
+            asked = tokenizer.encode_many([prompt_text(question) for question in of.questions])
+            for noise, responses in of.responses.items():
+                rows = zip(asked, tokenizer.encode_many(responses), strict=True)
+                longest = max(len(prompt) + len(trace) for prompt, trace in rows) + 2  # both ends
+                if longest > room:
+                    raise ValueError(
+                        f"{field}={room}: with noise {noise.kind} {noise.level:g} a trace of "
+                        f"{operation} has {longest} tokens"
+                    )
 
 
 def training_set(
@@ -179,7 +201,25 @@ def settings_of(config: Mapping[str, Any], operation: str, mesh: Mesh) -> TrainS
     """`config.students`, with the changes of `config.operations.<operation>.students`."""
     changes = config["operations"][operation].get("students", {})
     fields = {"students": config["students"] | changes}
-    return from_config.training(fields, "students", mesh)
+    settings = from_config.training(fields, "students", mesh)
+    if not (settings.pack or config["policy"]["pretrained"]):
+        raise ValueError("students.pack=0 must be a length, which students of one program share")
+    return settings
+
+
+def scratch_stage(operation: str) -> str:
+    """The stage of an operation's students that begin from nothing."""
+    return f"students-{operation}"
+
+
+def tuned_stage(operation: str, member: Member) -> str:
+    """The stage of a student that goes on from a pretrained model."""
+    return f"{operation}-{student_name(*member)}"
+
+
+def missing(workdir: Workdir, stages: Sequence[str]) -> bool:
+    """Whether some of the stages are not made yet."""
+    return not all((workdir.path / "stages" / name).exists() for name in stages)
 
 
 def student_name(cell: str, seed: int) -> str:
