@@ -4,8 +4,9 @@ An accelerator is bound by launches when models are small, so that members under
 CPU gains nothing from more than one at once, and then they follow each other in the program.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from qdcjax.data.batches import Example, make_batches
-from qdcjax.data.packing import pack
 from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.loop import Training
-from qdcjax.training.losses import language_model_loss
 from qdcjax.training.optimizer import make_optimizer
 from qdcjax.training.processes import to_host
-from qdcjax.training.step import TrainState, init_state, make_update
+from qdcjax.training.step import LossFn, TrainState, init_state, make_update
 
 
 def map_members(one: Callable, at_once: int, mesh: Mesh | None = None) -> Callable:
@@ -57,7 +55,8 @@ def pad_members(stacked, mesh: Mesh | None = None):
 
 def fit_members(
     model: Transformer,
-    examples: Sequence[Sequence[Example]],
+    loss: Callable[[Transformer], LossFn],
+    batches: Sequence[dict],
     settings: TrainSettings,
     *,
     seeds: Sequence[int],
@@ -65,29 +64,30 @@ def fit_members(
     mesh: Mesh,
     workdir: Path,
     name: str,
+    held_out: "HeldOut | None" = None,
 ) -> list[Any]:
-    """Trains a fresh model on each member's examples; resumable (see `loop.Training`).
+    """Trains a fresh model on each member's batches; resumable (see `loop.Training`).
 
     Member m does what `fit.fit` would do with it alone, from `init_params(model, key(seed m))`.
 
     Args:
       model: of all members.
-      examples: of each member; of one length, where `settings.pack` does not make them so.
-      settings: of all; every batch has one length, whatever `buckets` says.
-      seeds: of each member's first parameters and order of rows.
+      loss: makes the model's loss function (see `losses` and `step.make_update`).
+      batches: `batches[s]` has those of step s, stacked: every array [M, …].
+      settings: of all; batches are made already, so that `buckets` and `pack` count no more.
+      seeds: of each member's first parameters.
       at_once, mesh: see `map_members`.
       workdir, name: of the run and the stage.
+      held_out: what members are evaluated on every `settings.evaluate_every` steps.
 
     Returns:
       The parameters of each, on the host.
     """
-    count = len(examples)
-    own = pad_members(np.arange(count), mesh)
-    rows = [pack(of, settings.pack) if settings.pack else of for of in examples]
-    batches = MemberBatches([make_batches(rows[m], settings.batch_size, seeds[m]) for m in own])
+    own = pad_members(np.arange(len(seeds)), mesh)
     optimizer = make_optimizer(settings.optimizer, settings.steps)
-    update = make_update(language_model_loss(model), optimizer, settings.microbatches)
+    update = make_update(loss(model), optimizer, settings.microbatches)
     place = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    put = lambda stacked: jax.device_put(jax.tree.map(lambda x: x[own], stacked), place)  # noqa: E731
 
     @functools.partial(jax.jit, out_shardings=place)
     def start(seeds):
@@ -103,6 +103,14 @@ def fit_members(
             "finite": metrics["finite"].all(),
         }
 
+    evaluate = None
+    if held_out is not None:
+        measured, data = jax.jit(map_members(held_out.metric, at_once, mesh)), put(held_out.data)
+
+        def evaluate(params) -> dict[str, float]:
+            values = to_host(measured(params, data))
+            return {f"{held_out.name}/{m}": float(values[m]) for m in range(len(seeds))}
+
     training = Training(
         jax.jit(update_members, donate_argnums=0),
         start(np.asarray(seeds, np.uint32)[own]),
@@ -111,11 +119,29 @@ def fit_members(
         name=name,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
-        put=functools.partial(jax.device_put, device=place),
+        put=put,
     )
     with training:
-        params = to_host(training.run(batches, settings.steps).params)
-    return [jax.tree.map(lambda x: x[m], params) for m in range(count)]  # noqa: B023
+        state = training.run(
+            batches, settings.steps, evaluate=evaluate, evaluate_every=settings.evaluate_every
+        )
+    params = to_host(state.params)
+    return [jax.tree.map(lambda x: x[m], params) for m in range(len(seeds))]  # noqa: B023
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What members are evaluated on while they learn.
+
+    Attributes:
+      name: of the metric in the log, where member m's is `<name>/<m>`.
+      metric: `(parameters, data) -> number` of one member.
+      data: a tree of host arrays [M, …], of all.
+    """
+
+    name: str
+    metric: Callable[[Any, Any], jax.Array]
+    data: Any
 
 
 class MemberBatches:
@@ -127,3 +153,52 @@ class MemberBatches:
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
         found = [batches[step] for batches in self._members]
         return {field: np.stack([batch[field] for batch in found]) for field in found[0]}
+
+
+class SubsetBatches:
+    """`batches[s]`: rows of step s from each member's part of the same arrays.
+
+    A part is a range of rows, so that nothing is copied but the batch. Its rows come in random
+    order, each once an epoch; which ones is a function of (seed, s) alone.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, np.ndarray],
+        ranges: Sequence[tuple[int, int]],
+        batch_size: int,
+        seeds: Sequence[int],
+    ):
+        """Copies nothing.
+
+        Args:
+          data: name → [N, …].
+          ranges: first row and end of each member's part.
+          batch_size: rows of a member at each step.
+          seeds: of each member's order.
+
+        Raises:
+          ValueError: a part without rows.
+        """
+        for first, end in ranges:
+            if not 0 <= first < end <= len(next(iter(data.values()))):
+                raise ValueError(f"rows {first:,} to {end:,} are no part of the data")
+        self._data, self._ranges, self._size, self._seeds = data, ranges, batch_size, seeds
+        self._epoch = functools.lru_cache(maxsize=2 * len(ranges))(self._order)
+
+    def _order(self, member: int, epoch: int) -> np.ndarray:
+        first, end = self._ranges[member]
+        rng = np.random.default_rng([self._seeds[member], epoch])
+        return first + rng.permutation(end - first)
+
+    def _rows(self, member: int, step: int) -> np.ndarray:
+        first, end = self._ranges[member]
+        at = step * self._size + np.arange(self._size)
+        epochs, places = np.divmod(at, end - first)
+        return np.concatenate(
+            [self._epoch(member, int(e))[places[epochs == e]] for e in np.unique(epochs)]
+        )
+
+    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+        rows = np.stack([self._rows(member, step) for member in range(len(self._ranges))])
+        return {"index": rows, **{name: of[rows] for name, of in self._data.items()}}

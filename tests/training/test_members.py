@@ -1,18 +1,22 @@
 """Many trainings in one program: each member is the same training alone."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qdcjax.data.batches import make_batches
+from qdcjax.data.packing import pack
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import members as members_module
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import language_model_loss
-from qdcjax.training.members import fit_members, map_members, pad_members
+from qdcjax.training.members import HeldOut, SubsetBatches, fit_members, map_members, pad_members
 from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
 
@@ -34,6 +38,7 @@ def counting(seed: int) -> list[dict]:
 
 
 EXAMPLES = [counting(seed) for seed in range(3)]
+PARTS = list(zip(EXAMPLES, SEEDS, strict=True))
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 9])
@@ -58,9 +63,11 @@ def test_members_in_one_program_are_those_of_vmap(devices, at_once):
 @pytest.fixture(scope="module")
 def train():
     def train(workdir, at_once=1, mesh=None):
+        batches = [make_batches(pack(of, SETTINGS.pack), 4, seed) for of, seed in PARTS]
         return fit_members(
             MODEL,
-            EXAMPLES,
+            language_model_loss,
+            members_module.MemberBatches(batches),
             SETTINGS,
             seeds=SEEDS,
             at_once=at_once,
@@ -122,3 +129,69 @@ def test_killed_members_end_as_the_unbroken_ones(train, tmp_path, monkeypatch):
         patch.setattr(members_module, "MemberBatches", Cut)
         train(tmp_path / "killed")
     chex.assert_trees_all_equal(train(tmp_path / "killed"), whole)
+
+
+def test_members_are_evaluated_on_their_own_data(devices, tmp_path):
+    """The last evaluation is that of the parameters which the training gives."""
+    data = {name: np.stack([rows[0][name] for rows in map(pack_all, EXAMPLES)]) for name in FIELDS}
+    batches = SubsetBatches(
+        {name: np.stack([row[name] for row in pack_all(EXAMPLES[0])]) for name in FIELDS},
+        [(0, 2), (0, 6), (3, 6)],
+        batch_size=4,
+        seeds=SEEDS,
+    )
+    loss = language_model_loss(MODEL)
+
+    def metric(params, row):
+        batch = {name: x[None] for name, x in row.items()}
+        weights = batch["mask"] / batch["mask"].sum()
+        return loss(params, {**batch, "weights": weights}, jax.random.key(0))[0]
+
+    params = fit_members(
+        MODEL,
+        language_model_loss,
+        batches,
+        dataclasses.replace(SETTINGS, evaluate_every=2),
+        seeds=SEEDS,
+        at_once=2,
+        mesh=make_mesh(MeshConfig(2), devices[:2]),
+        workdir=tmp_path,
+        name="members",
+        held_out=HeldOut("validation_loss", metric, data),
+    )
+    records = read_metrics(tmp_path / "metrics.jsonl", "members")
+    evaluated = [record for record in records if "validation_loss/0" in record]
+    assert [record["step"] for record in evaluated] == [2, 4, 6]
+    for m in range(3):
+        expected = jax.jit(metric)(params[m], {name: x[m] for name, x in data.items()})
+        assert evaluated[-1][f"validation_loss/{m}"] == pytest.approx(float(expected), rel=1e-5)
+    assert "validation_loss/3" not in evaluated[0], "the copy for the second device"
+
+
+FIELDS = ("tokens", "mask", "segment_ids", "positions")
+
+
+def pack_all(examples: list[dict]) -> list[dict]:
+    return pack(examples, SETTINGS.pack)
+
+
+def test_rows_of_a_part_come_once_an_epoch_in_an_order_of_the_seed():
+    data = {"x": np.arange(50) * 10}
+    batches = SubsetBatches(data, [(0, 6), (20, 50), (20, 50)], 4, seeds=(0, 0, 1))
+    steps = [batches[step] for step in range(15)]
+    rows = np.stack([step["index"] for step in steps], axis=1)  # [M, steps, B]
+    np.testing.assert_array_equal(np.stack([s["x"] for s in steps], axis=1), 10 * rows)
+    small, large, other = rows.reshape(3, -1)
+    for epoch in small.reshape(10, 6):
+        assert sorted(epoch) == list(range(6))
+    for epoch in (*large.reshape(2, 30), *other.reshape(2, 30)):
+        assert sorted(epoch) == list(range(20, 50))
+    orders = {tuple(epoch) for epoch in (*large.reshape(2, 30), *other.reshape(2, 30))}
+    assert len(orders) == 4, "each epoch and each seed has an order of its own"
+    again = SubsetBatches(data, [(0, 6), (20, 50), (20, 50)], 4, seeds=(0, 0, 1))
+    np.testing.assert_array_equal(again[13]["index"], steps[13]["index"])
+
+
+def test_a_part_without_rows_is_told():
+    with pytest.raises(ValueError, match="rows 3 to 3 are no part of the data"):
+        SubsetBatches({"x": np.arange(9)}, [(0, 9), (3, 3)], 4, seeds=(0, 1))

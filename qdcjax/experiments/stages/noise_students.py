@@ -8,8 +8,9 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example
+from qdcjax.data.batches import Example, make_batches
 from qdcjax.data.examples import prompt_text
+from qdcjax.data.packing import pack
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import fine_tuning
@@ -26,7 +27,8 @@ from qdcjax.experiments.stages.policies import load_policy, mark_source
 from qdcjax.models import pretrained
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.fit import TrainSettings
-from qdcjax.training.members import fit_members
+from qdcjax.training.losses import language_model_loss
+from qdcjax.training.members import MemberBatches, fit_members
 from qdcjax.training.processes import is_writer
 from qdcjax.training.store import StoredModel, save_model
 from qdcjax.workdir import Workdir
@@ -100,9 +102,16 @@ def from_scratch(
 
     def make(folder: Path) -> None:
         learned = (training_set(member, cells, copies, tokenizer, model) for member in members)
+        batches = MemberBatches(
+            [
+                make_batches(pack(of, settings.pack), settings.batch_size, seed)
+                for of, (_, seed) in zip(learned, members, strict=True)
+            ]
+        )
         found = fit_members(
             model,
-            list(learned),
+            language_model_loss,
+            batches,
             settings,
             seeds=[seed for _, seed in members],
             at_once=config["members_at_once"],
@@ -130,7 +139,7 @@ def fine_tuned(
     mark_source(workdir, source, "pretrained")
     members = {name: list(itertools.product(cells[name], config["seeds"])) for name in copies}
     if missing(workdir, [tuned_stage(name, of) for name in copies for of in members[name]]):
-        check_lengths(config, copies, load_tokenizer(source), mesh)
+        check_lengths(config, copies, load_policy(config, source, mesh).tokenizer, mesh)
 
     def make(operation: str, member: Member, name: str, folder: Path) -> None:
         start = load_policy(config, source, mesh)
