@@ -29,6 +29,7 @@ def printed(program: str, *options: str) -> str:
         (("sampling.py", "--samples=2", "--new_tokens=8"), ("32 questions × 2", "that allows")),
         (("sampling.py", "--ragged", "--questions=16"), ("16 questions", "batch by batch")),
         (("traces.py", "--traces=20"), ("add, 1 to 10 digits", "traces/s")),
+        (("intrinsic_dimension.py", "--points=200"), ("200 points of S^5", "TwoNN")),
         (("on_chip.py", "--members=2", "--iterations=1"), ("2 runs of RLOO", "under vmap")),
     ],
 )

@@ -33,6 +33,12 @@ class Interval:
         low, high = (min(max(end, least), most) for end in (self.low, self.high))
         return dataclasses.replace(self, low=low, high=high)
 
+    def magnitude(self) -> "Interval":
+        """The interval of |x|: from 0 where it holds 0."""
+        ends = abs(self.low), abs(self.high)
+        low = 0.0 if self.low <= 0 <= self.high else min(ends)
+        return dataclasses.replace(self, value=abs(self.value), low=low, high=max(ends))
+
 
 def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """The mean over seeds, with Student's interval: mean ± t_{n−1} · s / √n.

@@ -261,3 +261,12 @@ def test_replicates_have_students_interval_alone():
     runs = [Interval(0.4, 0.1, 0.9), Interval(0.6, 0.5, 0.7), Interval(0.5, 0.2, 0.8)]
     assert over_replicates(runs) == students_t([0.4, 0.6, 0.5])
     assert over_replicates(runs[:1]) is runs[0]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [((-1, -3, 0.5), (1, 0, 3)), ((2, 1, 4), (2, 1, 4)), ((-2, -4, -1), (2, 1, 4))],
+)
+def test_a_magnitude_begins_at_zero_where_the_interval_holds_it(ends, expected):
+    found = Interval(*ends, "m").magnitude()
+    assert (found.value, found.low, found.high, found.method) == (*expected, "m")

@@ -1,0 +1,128 @@
+"""Exact nearest neighbours, block by block on the device: never all n × n distances at a time."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+Metric = Literal["euclidean", "cosine", "angular"]
+METRICS = ("euclidean", "cosine", "angular")
+HELD = 1 << 24  # squared distances that are held at one time, of one block of points to all
+SPARE = 8  # candidates more than are asked for, since the first pass rounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """The nearest neighbours of each of n different points.
+
+    Attributes:
+      distances: [n, k] float64, ascending and positive; the point itself is none of them.
+      dropped: how many points were left out since they equal another one.
+    """
+
+    distances: np.ndarray
+    dropped: int
+
+
+def nearest(points: ArrayLike, k: int, metric: Metric = "euclidean") -> Neighbours:
+    """Distances of each point to its k nearest neighbours, by brute force.
+
+    Points that equal another one are dropped first: a distance of zero says nothing of the
+    dimension, and one of them makes a harmonic mean zero.
+
+    |x − y|² = |x|² + |y|² − 2 x·y of centred points finds k + 8 candidates in float32, and the
+    distances of those are then computed from x − y. Angles come from the distance c of points on
+    the unit sphere: 1 − cos = c² / 2, and the angle is 2 asin(c / 2).
+
+    Args:
+      points: [n, D].
+      k: how many neighbours.
+      metric: `euclidean` |x − y|, `cosine` 1 − cos(x, y), or `angular`, the angle in radians.
+
+    Raises:
+      ValueError: points that are no finite matrix, a zero vector where angles are asked for, or
+        not more than k different points.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric={metric!r} must be one of {', '.join(METRICS)}")
+    if k < 1:
+        raise ValueError(f"k={k} must be at least 1")
+    given = checked(points)
+    x = centred(given) if metric == "euclidean" else on_unit_sphere(given)
+    x = different(x)
+    count, dropped = len(x), len(given) - len(x)
+    if count <= k:
+        raise ValueError(
+            f"k={k} needs at least {k + 1} different points, and there are {count:,}"
+            + (f" ({dropped:,} of {len(given):,} equal another one)" if dropped else "")
+        )
+    block = max(1, min(count, HELD // count))
+    blocks = np.arange(-(-count // block) * block).reshape(-1, block) % count
+    found = np.asarray(_nearest(jnp.asarray(x), jnp.asarray(blocks), k), np.float64)
+    chords = np.sqrt(found.reshape(-1, k)[:count])
+    if metric == "cosine":
+        chords = chords**2 / 2
+    elif metric == "angular":
+        chords = 2 * np.arcsin(np.minimum(chords / 2, 1))
+    return Neighbours(chords, dropped)
+
+
+def checked(points: ArrayLike, name: str = "points") -> np.ndarray:
+    """A finite matrix [n, D].
+
+    Raises:
+      ValueError: it is none.
+    """
+    x = np.asarray(points)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f"{name} must be a matrix, one point a row: its shape is {x.shape}")
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if len(bad):
+        raise ValueError(f"{name}[{bad[0]}] is not finite ({len(bad):,} of {len(x):,} rows)")
+    return x
+
+
+def centred(points: np.ndarray) -> np.ndarray:
+    """float32, less the median of each coordinate, which a few far points do not move."""
+    return (points - np.median(points, axis=0)).astype(np.float32)
+
+
+def on_unit_sphere(points: np.ndarray) -> np.ndarray:
+    """float32, each of length 1.
+
+    Raises:
+      ValueError: a zero vector, which has no direction.
+    """
+    lengths = np.linalg.norm(points.astype(np.float64), axis=1)
+    if not lengths.all():
+        raise ValueError(f"points[{np.argmin(lengths)}] is zero: it has no direction")
+    return (points / lengths[:, None]).astype(np.float32)
+
+
+def different(points: np.ndarray) -> np.ndarray:
+    """The points, each once, in their order."""
+    rows = np.ascontiguousarray(points + 0.0)  # −0 is 0
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    return rows[np.sort(np.unique(whole, return_index=True)[1])]
+
+
+@functools.partial(jax.jit, static_argnames="k")
+def _nearest(x: jax.Array, blocks: jax.Array, k: int) -> jax.Array:
+    """Squared distances [blocks, rows, k] of the points in each block, ascending."""
+    norms = jnp.sum(x * x, axis=1)
+    candidates = min(k + SPARE, len(x) - 1)
+
+    def of_block(rows):
+        own = x[rows]
+        products = jnp.matmul(own, x.T, precision="highest")
+        squares = jnp.maximum(norms[rows][:, None] + norms - 2 * products, 0)
+        squares = squares.at[jnp.arange(len(rows)), rows].set(jnp.inf)
+        _, near = jax.lax.top_k(-squares, candidates)
+        exact = jnp.sum((own[:, None] - x[near]) ** 2, axis=-1)
+        return jnp.sort(exact, axis=1)[:, :k]
+
+    return jax.lax.map(of_block, blocks)
