@@ -61,13 +61,14 @@ class TransformerConfig:
     """Shape and arithmetic of a transformer.
 
     Attributes:
-      vocab_size: V.
+      vocab_size: V; 1 where the input is numbers.
       layers: L.
       width: D.
       heads: H query heads.
       kv_heads: KV, a divisor of H.
       head_width: d, even.
       mlp_width: F.
+      input: `tokens`, or `numbers`: a sequence of real numbers, each of which stretches one vector.
       output: `tokens` gives logits over the vocabulary; `scalar` one number a position
         (a value or a reward in logits).
       value_head: whether a two-layer MLP tells a value from the last hidden states, beside the
@@ -100,6 +101,7 @@ class TransformerConfig:
     kv_heads: int
     head_width: int
     mlp_width: int
+    input: Literal["tokens", "numbers"] = "tokens"
     output: Literal["tokens", "scalar"] = "tokens"
     value_head: bool = False
     tied: bool = True

@@ -107,7 +107,10 @@ class Transformer(nn.Module):
     def embedded(self, tokens, positions):
         """Vectors [..., D] of tokens [...], and the angles [..., d/2] by which positions turn."""
         c = self.config
-        x = self.embed(tokens)
+        if c.input == "numbers":
+            x = tokens[..., None].astype(c.dtype) * self.embed(jnp.zeros(1, jnp.int32))
+        else:
+            x = self.embed(tokens)
         if c.positions == "learned":
             return x + self.position(positions), None
         return x, rotary_angles(positions, c.turned, c.rope_base, c.rope_scaling)
@@ -173,6 +176,23 @@ def layer_params(params) -> tuple:
     """The stacked layer parameters as one tree a layer, for `decode_step`."""
     length = jax.tree.leaves(params["layers"])[0].shape[0]
     return tuple(jax.tree.map(lambda x, i=i: x[i], params["layers"]) for i in range(length))
+
+
+def hidden_states(model: Transformer, params, tokens):
+    """What each layer gives for right-padded tokens [B, T]: [L + 1, B, T, D], the embedding first.
+
+    The last one is before the final norm.
+    """
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    x, angles = model.apply({"params": params}, tokens, positions, method="embedded")
+    block = Block(model.config)
+
+    def layer(x, weights):
+        x, _ = block.apply({"params": weights}, x, angles, None)
+        return x, x
+
+    states = jax.lax.scan(layer, by_rows(x), params["layers"])[1]
+    return jnp.concatenate([x[None], states])
 
 
 def prefill(model: Transformer, params, tokens, lengths, samples: int, slots: int):

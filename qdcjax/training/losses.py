@@ -177,6 +177,20 @@ def binary_loss(model: Transformer):
     return loss_fn
 
 
+def squared_error_loss(model: Transformer):
+    """Σ w (f(x) − y)², f(x) being the scalar at the last position of a row of numbers.
+
+    Batch: `tokens` [B, T], the numbers x; `targets` and `mask` [B].
+    """
+
+    def loss_fn(params, batch, key):
+        del key
+        found = _apply(model, params, batch)[:, -1]
+        return jnp.sum(batch["weights"] * (found - batch["targets"]) ** 2), {}
+
+    return loss_fn
+
+
 def _apply(model: Transformer, params, batch, method: str | None = None):
     """The model's output, or what another method gives, for the rows of a batch, packed or not."""
     rows = batch["tokens"], batch.get("segment_ids"), batch.get("positions")

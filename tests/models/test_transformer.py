@@ -16,6 +16,7 @@ from qdcjax.models.transformer import (
     Transformer,
     count_params,
     decode_step,
+    hidden_states,
     init_params,
     layer_params,
     prefill,
@@ -362,3 +363,37 @@ def test_a_bad_config_is_named_in_one_line(field, value, words):
     with pytest.raises(ValueError) as caught:
         dataclasses.replace(TINY, **{field: value})
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_hidden_states_are_those_of_the_layers(params, tokens, layers):
+    """The last is what the final norm is given; those below are the last of a shallower model."""
+    cut = dict(params, layers=jax.tree.map(lambda x: x[:layers], params["layers"]))
+    states = hidden_states(Transformer(TINY), params, tokens)
+    assert states.shape == (3, B, T, TINY.width)
+    shallow = Transformer(dataclasses.replace(TINY, layers=layers))
+    expected = shallow.apply({"params": cut}, tokens, method="hidden")[0]
+    scale = params["final_norm"]["scale"]
+    x = states[layers]
+    normed = x / jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + TINY.norm_eps) * scale
+    chex.assert_trees_all_close(normed, expected, atol=1e-5)
+    chex.assert_trees_all_close(states[0], params["embed"]["embedding"][tokens])
+
+
+def test_numbers_are_read_as_stretched_vectors(random_params):
+    """A model of numbers is one of tokens whose embeddings are multiples of one vector."""
+    shape = dataclasses.replace(TINY, vocab_size=1, input="numbers", output="scalar")
+    shape = dataclasses.replace(shape, positions="learned", max_length=T)
+    model = Transformer(shape)
+    params = random_params(model)
+    numbers = jax.random.normal(jax.random.key(0), (B, T))
+    found = model.apply({"params": params}, numbers)
+    assert found.shape == (B, T)
+    levels, ids = jnp.unique(numbers, return_inverse=True)
+    words = Transformer(dataclasses.replace(shape, vocab_size=len(levels), input="tokens"))
+    table = levels[:, None] * params["embed"]["embedding"]
+    worded = dict(params, embed={"embedding": table})
+    chex.assert_trees_all_close(words.apply({"params": worded}, ids), found, atol=1e-5)
+    later = model.apply({"params": params}, numbers.at[:, -1].add(1.0))
+    chex.assert_trees_all_close(later[:, :-1], found[:, :-1])
+    assert jnp.abs(later[:, -1] - found[:, -1]).min() > 1e-4

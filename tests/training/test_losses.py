@@ -10,7 +10,12 @@ from scipy.special import expit, log_softmax
 
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
-from qdcjax.training.losses import binary_loss, language_model_loss, token_log_probs
+from qdcjax.training.losses import (
+    binary_loss,
+    language_model_loss,
+    squared_error_loss,
+    token_log_probs,
+)
 
 
 class Table:
@@ -99,3 +104,18 @@ def test_binary_loss_and_its_gradient_at_marked_positions_alone(rng):
     assert not np.asarray(gradient)[[0, 2, 3]].any()
     right = np.sum(weights * ((scores > 0) == (labels > 0.5)))
     assert float(metrics["accuracy"]) == pytest.approx(right, rel=1e-5)
+
+
+def test_squared_error_is_that_of_the_last_position(random_params):
+    shape = TransformerConfig(
+        vocab_size=1, input="numbers", output="scalar", positions="learned", max_length=5,
+        layers=1, width=16, heads=2, kv_heads=2, head_width=8, mlp_width=32,
+    )  # fmt: skip
+    model = Transformer(shape)
+    params = random_params(model)
+    numbers = jax.random.normal(jax.random.key(0), (3, 5))
+    targets, weights = jnp.array([1.0, -2.0, 0.5]), jnp.array([0.5, 0.3, 0.2])
+    batch = {"tokens": numbers, "targets": targets, "weights": weights}
+    loss, _ = squared_error_loss(model)(params, batch, None)
+    found = model.apply({"params": params}, numbers)[:, 4]
+    assert loss == pytest.approx(float(jnp.sum(weights * (found - targets) ** 2)), rel=1e-5)
