@@ -30,6 +30,7 @@ SFT, SORM, EVALUATE, PPO, EXPERT = (
 )
 REFINEMENT = "configs/refinement.py:smoke"
 NOISE = "configs/noise.py:smoke"
+SCALING, DIMENSION = "configs/scaling_laws.py:smoke", "configs/intrinsic_dimension.py:smoke"
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
 OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
@@ -363,6 +364,34 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     "fewer problems than asked for": (
         fresh("--config.evaluation.questions=600", config=NOISE),
         ("test of add has no 600 different problems",),
+    ),
+    "a folder without text": (
+        lambda folder: fresh(
+            "--config.corpora.text.kind=files",
+            f"--config.corpora.text.source={folder}",
+            config=DIMENSION,
+        )(folder),
+        ("no text in files that end in .txt, .md, .py",),
+    ),
+    "fewer points than a batch": (
+        fresh("--config.dimension.batch=50000", config=DIMENSION),
+        ("dimension.batch=50,000:", "passages have 8 tokens"),
+    ),
+    "fewer points than neighbours": (
+        fresh("--config.dimension.k=100", config=DIMENSION),
+        ("dimension.k=100 must be under batch=100",),
+    ),
+    "more dimensions than coordinates": (
+        fresh("--config.regression.widths=(6,)", config=SCALING),
+        ("D=6 must be at least 9, that the manifold lies in",),
+    ),
+    "sizes that fall": (
+        fresh("--config.language.sizes=(4096,2048,8192)", config=SCALING),
+        ("language.sizes=(4096, 2048, 8192) must be three or more, rising",),
+    ),
+    "a corpus of no kind": (
+        fresh("--config.corpora.sums.kind=web", config=SCALING),
+        ("corpora.sums.kind='web' must be one of standard_library",),
     ),
     "reward model as policy": (evaluation("--config.model=orm-0"), ("orm-0", "reward model")),
     "policy as reward model": (

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from qdcjax.measures.intervals import Interval
 
@@ -41,6 +41,7 @@ class Series:
       high: [N] upper ends; empty for none.
       reference: drawn dashed in ink, as the truth or a baseline that others are held against.
       smooth: a mean over this many neighbours is drawn in front of the faint raw line; 1 for none.
+      joined: whether a line joins the points.
     """
 
     x: Sequence[float]
@@ -49,6 +50,7 @@ class Series:
     high: Sequence[float] = ()
     reference: bool = False
     smooth: int = 1
+    joined: bool = True
 
     def __post_init__(self):
         if len(self.x) != len(self.y):
@@ -78,6 +80,7 @@ def lines(
     x_label: str,
     percent: bool = False,
     log_x: bool = False,
+    log_y: bool = False,
 ) -> Figure:
     """Lines against a number, one panel for each measured quantity, one legend for all.
 
@@ -90,6 +93,7 @@ def lines(
       x_label: the x axis's label with unit.
       percent: y is a fraction, shown as a percentage.
       log_x: logarithmic (base 2) x axis with a tick at each x.
+      log_y: logarithmic y axis.
     """
     figure, axes = _panels(len(panels))
     coloured = [n for panel in panels.values() for n, s in panel.items() if not s.reference]
@@ -100,6 +104,11 @@ def lines(
         _label(ax, x_label, y_label, percent)
         if percent:
             _limit_shares(ax, panel)
+        if log_y:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+            ax.yaxis.set_minor_locator(NullLocator())
         xs = np.unique(np.concatenate([np.asarray(s.x, float) for s in panel.values()]))
         if log_x:
             ax.set_xscale("log", base=2)
@@ -268,6 +277,8 @@ def _line(ax: Axes, name: str, series: Series, colour: str) -> None:
     style = REFERENCE if series.reference else {"color": colour, "linewidth": 1.6}
     marker = "" if series.reference else MARKERS[PALETTE.index(colour)]
     marker = marker if len(x) <= LONG_SERIES else ""
+    if not series.joined:
+        style = style | {"linestyle": "none"}
     if series.smooth > 1:
         ax.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
         y = _running_mean(y, series.smooth)

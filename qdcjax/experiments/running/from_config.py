@@ -32,6 +32,8 @@ TRAINING = {
     "finetune": (),
     "refiner": (),
     "students": (),
+    "regression_training": (),
+    "language_training": (),
     "learn": (),
     "critic": (),
 }

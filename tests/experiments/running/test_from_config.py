@@ -12,6 +12,7 @@ from configs import (
     rcrl,
     refinement,
     rloo,
+    scaling_laws,
     sft,
     sorm,
 )
@@ -38,7 +39,7 @@ def test_every_config_passes(study, preset):
 
 def config_with(section: str) -> dict:
     """A smoke preset that has such a section."""
-    configs = [*CONFIGS.values(), pretrain, noise]
+    configs = [*CONFIGS.values(), pretrain, noise, scaling_laws]
     found = (config.get_config("smoke").to_dict() for config in configs)
     return next(config for config in found if section.split(".")[0] in config)
 
