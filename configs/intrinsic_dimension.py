@@ -59,7 +59,7 @@ def smoke(config: ConfigDict) -> None:
 
 
 def gpu(config: ConfigDict) -> None:
-    """One GPU: widths from 64 to 512, six layers, 100 million tokens, context 1,024."""
+    """One GPU: widths from 64 to 512, six layers, context 1,024, 98 million tokens of 4."""
     config.models = ConfigDict(
         {f"width{w}": {**scaling_laws.shape(6, w), "head_width": 32, "heads": w // 32,
                        "kv_heads": w // 32} for w in (64, 128, 256, 512)}

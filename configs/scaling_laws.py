@@ -10,7 +10,7 @@ of different complexity (arXiv 2411.06646). Each curve is fitted by a power law 
 from ml_collections import ConfigDict
 
 from configs import sft
-from qdcjax.experiments.stages import corpora
+from qdcjax.tasks.corpora import TEXT
 
 PRESETS = ("smoke", "study")
 
@@ -43,14 +43,14 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     config.regression_training = training(steps=1_500, batch_size=128, learning_rate=2e-3)
     config.tokenizer = ConfigDict({"vocab_size": 512})
+    stories = {field: value for field, value in base.task.items() if field != "name"}
     config.corpora = ConfigDict(
         {
             "sums": {"kind": "traced_integers", "operation": "add", "longest": 3, "each": 4},
-            "stories": {"kind": "word_problems", "each": 4, **base.task, "name": ""},
+            "stories": {"kind": "word_problems", "each": 4, **stories},
             "python": text("standard_library"),
         }
     )
-    del config.corpora.stories["name"]
     config.language = ConfigDict(
         {
             "sizes": (32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576),
@@ -82,7 +82,7 @@ def shape(layers: int, width: int) -> dict[str, int]:
 
 def text(kind: str) -> dict:
     """A corpus of texts that are there: `standard_library`, `files` or `data_set`."""
-    return {"kind": kind, **corpora.TEXT}
+    return {"kind": kind, **TEXT}
 
 
 def training(steps: int, batch_size: int, learning_rate: float) -> ConfigDict:

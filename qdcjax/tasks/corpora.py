@@ -15,6 +15,15 @@ import datasets
 
 from qdcjax.tasks.problem import Task
 
+# Fields in a config of a corpus of texts that are there, whichever kind it is.
+TEXT = {
+    "source": "",
+    "suffixes": (".txt", ".md", ".py"),
+    "field": "text",
+    "split": "train",
+    "subset": "",
+}
+
 
 class Corpus(Protocol):
     """A source of documents."""

@@ -9,19 +9,11 @@ import numpy as np
 
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer, train_sentencepiece
 from qdcjax.experiments.running import from_config
-from qdcjax.tasks.corpora import Corpus, DataSet, Files, Problems, standard_library
+from qdcjax.tasks.corpora import TEXT, Corpus, DataSet, Files, Problems, standard_library
 from qdcjax.training.processes import is_writer
 from qdcjax.workdir import Workdir
 
 TEXTS = ("standard_library", "files", "data_set")
-# Fields of a corpus of those kinds, which the command line can set.
-TEXT = {
-    "source": "",
-    "suffixes": (".txt", ".md", ".py"),
-    "field": "text",
-    "split": "train",
-    "subset": "",
-}
 CHARACTERS = 400_000  # of each corpus, that the tokeniser is trained on
 CHUNK = 20_000  # characters that it sees at a time
 

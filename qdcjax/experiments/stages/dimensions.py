@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdcjax.experiments.stages.hidden_states import places_of, states_at
+from qdcjax.measures.intervals import Interval
 from qdcjax.measures.intrinsic_dimension import check_mle, gride, mle, over_batches, two_nn
 from qdcjax.measures.neighbours import METRICS
 from qdcjax.training.store import StoredModel
@@ -94,7 +95,12 @@ def likelihoods(
     points: np.ndarray, settings: DimensionSettings, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Rows of the maximum likelihood over batches, one a metric."""
-    return [_over_batches(points, settings, metric, MLE, seed) for metric in settings.metrics]
+    rows = []
+    for metric in settings.metrics:
+        estimate = functools.partial(mle, k=settings.k, metric=metric, aggregate=settings.aggregate)
+        found = over_batches(points, estimate, settings.batch, seed)
+        rows.append(_row(MLE, metric, settings.k, *found))
+    return rows
 
 
 def all_estimators(
@@ -103,38 +109,23 @@ def all_estimators(
     """Rows of each estimator and metric; Gride's are of one batch, one a scale."""
     rows = likelihoods(points, settings, seed)
     for metric in settings.metrics:
-        rows.append(_over_batches(points, settings, metric, TWO_NN, seed))
+        estimate = functools.partial(two_nn, metric=metric)
+        rows.append(_row(TWO_NN, metric, 2, *over_batches(points, estimate, settings.batch, seed)))
         order = np.random.default_rng(seed).permutation(len(points))[: settings.batch]
         for farthest, found in gride(points[order], settings.farthest, metric).items():
-            half = 2 * found.standard_error
-            value = found.dimension
-            rows.append(
-                _row(GRIDE, metric, farthest, value, value - half, value + half, found.dropped)
-            )
+            value, half = found.dimension, 2 * found.standard_error
+            interval = Interval(value, value - half, value + half)
+            rows.append(_row(GRIDE, metric, farthest, interval, found.dropped))
     return rows
 
 
-def _over_batches(
-    points: np.ndarray, settings: DimensionSettings, metric: str, name: str, seed: int
-) -> dict[str, Any]:
-    if name == MLE:
-        estimate = functools.partial(mle, k=settings.k, metric=metric, aggregate=settings.aggregate)
-    else:
-        estimate = functools.partial(two_nn, metric=metric)
-    found, dropped = over_batches(points, estimate, settings.batch, seed)
-    neighbours = settings.k if name == MLE else 2
-    return _row(name, metric, neighbours, found.value, found.low, found.high, dropped)
-
-
-def _row(
-    estimator: str, metric: str, k: int, value: float, low: float, high: float, dropped: int
-) -> dict[str, Any]:
+def _row(estimator: str, metric: str, k: int, found: Interval, dropped: int) -> dict[str, Any]:
     return {
         "estimator": estimator,
         "metric": metric,
         "k": k,
-        "dimension": value,
-        "low": low,
-        "high": high,
+        "dimension": found.value,
+        "low": found.low,
+        "high": found.high,
         "dropped": dropped,
     }
