@@ -2,7 +2,8 @@
 
     python benchmarks/on_chip.py --repeats=3
 
-Each run is RLOO on questions of random tokens: 64 rollouts of 32 new tokens an update.
+Each run is RLOO on questions of random tokens: 64 rollouts of 32 new tokens an update. With
+`--epochs=5` rollouts are learned from five times: what that takes more is four updates.
 """
 
 import bench
@@ -18,6 +19,7 @@ from qdcjax.training.optimizer import OptimizerConfig
 
 MEMBERS = flags.DEFINE_integer("members", 64, "Runs, of as many seeds.")
 ITERATIONS = flags.DEFINE_integer("iterations", 4, "Of each run.")
+EPOCHS = flags.DEFINE_integer("epochs", 1, "Updates from the rollouts of an iteration.")
 PROMPT, NEW_TOKENS, ANSWER = 24, 32, 3  # tokens
 QUESTIONS, SAMPLES = 16, 4  # an update
 LINE_END = 1  # the token that ends a line; 0 ends a sample
@@ -40,7 +42,9 @@ def main(_: list[str]) -> None:
         model,
         params,
         questions,
-        PolicyGradient("rloo", iterations=ITERATIONS.value, questions=QUESTIONS),
+        PolicyGradient(
+            "rloo", iterations=ITERATIONS.value, questions=QUESTIONS, epochs=EPOCHS.value
+        ),
         Decoding(SAMPLES, NEW_TOKENS, 1.0, stop_tokens=(0,)),
         OptimizerConfig(1.0, schedule="constant"),
         QUESTIONS * SAMPLES,
@@ -65,8 +69,8 @@ def main(_: list[str]) -> None:
     rollouts = len(seeds) * ITERATIONS.value * QUESTIONS * SAMPLES
     c = model.config
     bench.show(
-        f"{len(seeds)} runs of RLOO, {ITERATIONS.value} updates of {QUESTIONS * SAMPLES} rollouts, "
-        f"{NEW_TOKENS} new tokens, {c.layers} layers × {c.width}",
+        f"{len(seeds)} runs of RLOO, {ITERATIONS.value} iterations of {QUESTIONS * SAMPLES} rollouts, "
+        f"{EPOCHS.value} updates each, {NEW_TOKENS} new tokens, {c.layers} layers × {c.width}",
         took,
         dict.fromkeys(took, rollouts),
         "rollouts",
