@@ -67,10 +67,10 @@ def main(_: list[str]) -> None:
         }
     )
     rollouts = len(seeds) * ITERATIONS.value * QUESTIONS * SAMPLES
-    c = model.config
+    c, updates = model.config, EPOCHS.value
     bench.show(
-        f"{len(seeds)} runs of RLOO, {ITERATIONS.value} iterations of {QUESTIONS * SAMPLES} rollouts, "
-        f"{EPOCHS.value} updates each, {NEW_TOKENS} new tokens, {c.layers} layers × {c.width}",
+        f"{len(seeds)} runs of RLOO, {ITERATIONS.value} iterations of {QUESTIONS * SAMPLES} "
+        f"rollouts, {updates} updates each, {NEW_TOKENS} new tokens, {c.layers} layers × {c.width}",
         took,
         dict.fromkeys(took, rollouts),
         "rollouts",
