@@ -6,7 +6,8 @@ Language models of several widths learn the source of Python's own library, and 
 their hidden states on held-out files is measured: in every layer, between positions, over
 training; Euclidean and cosine side by side, by maximum likelihood, TwoNN and Gride over scales.
 
-Any policy: --config.checkpoint=runs/sft-default, or =smollm2. Any text:
+Any policy: --config.checkpoint=runs/sft-default, or =smollm2, or several that share a tokeniser,
+=runs/one,runs/other. Any text:
 --config.corpora.text.kind=files --config.corpora.text.source=FOLDER, or kind=data_set, of which the
 source is an Arrow folder or an id of the hub.
 """
@@ -35,6 +36,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.layers = ()
     config.positions = (0, 8, 32, 64, 96, 127)
     config.dimension = scaling_laws.dimension()
+    config.sensitivity = ConfigDict(
+        {"ks": (5, 10, 20, 50, 100), "batches": (900, 1_800, 3_600, 7_200, 14_400)}
+    )
     config.predictions = predictions()
     if preset == "smoke":
         smoke(config)
@@ -56,6 +60,7 @@ def smoke(config: ConfigDict) -> None:
     config.pretrain.evaluate_every = 10
     config.positions = (0, 32, 63)
     config.dimension.update(prefix=63, places=8, batch=100, farthest=16)
+    config.sensitivity.update(ks=(10, 20), batches=(100, 200))
 
 
 def gpu(config: ConfigDict) -> None:

@@ -3,6 +3,7 @@
 How it depends on layer, position, width and training, with estimators and metrics side by side.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +17,21 @@ from qdcjax.experiments.findings.intrinsic_dimension import find
 from qdcjax.experiments.reports import intrinsic_dimension as dimension_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import corpora, fine_tuning
-from qdcjax.experiments.stages.dimensions import DimensionSettings, likelihoods, points_at
-from qdcjax.experiments.stages.layer_dimensions import Measured, over_layers, over_positions
-from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source
+from qdcjax.experiments.stages.dimensions import (
+    DimensionSettings,
+    likelihoods,
+    passages_of,
+    places_in,
+    points_at,
+)
+from qdcjax.experiments.stages.layer_dimensions import (
+    Measured,
+    over_layers,
+    over_positions,
+    over_settings,
+)
+from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source, token_texts
+from qdcjax.measures.intrinsic_dimension import check_mle
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.sharding import init_on_mesh
 from qdcjax.training.store import StoredModel, load_model
@@ -36,15 +49,16 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 
     # 1. Policies, and held-out text as their tokens.
     if config["checkpoint"]:
-        measured, after = given_policy(config, workdir, mesh)
+        measured, after = given_policies(config, workdir, settings, mesh)
     else:
         measured, after = own_policies(config, workdir, settings, mesh)
 
-    # 2. Dimensions in every layer, and between positions in the last one.
+    # 2. Dimensions in every layer; in the last one between positions, and with other settings.
     layers = over_layers(workdir, measured, settings, config["layers"], after)
     positions = over_positions(workdir, measured, settings, config["positions"], after)
+    others = over_settings(workdir, measured, settings, config["sensitivity"], after)
 
-    found = find(list(layers), list(positions), predictions)
+    found = find(list(layers), list(positions), list(others), predictions)
     return publish.publish(
         workdir,
         lambda: dimension_report.report(workdir, found, settings),
@@ -63,6 +77,16 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> DimensionSettings:
     positions = list(config["positions"])
     if len(positions) < 2 or positions != sorted(set(positions)) or positions[0] < 0:
         raise ValueError(f"positions={positions} must be two or more, rising from 0 or above")
+    sensitivity = config["sensitivity"]
+    for name, values in sensitivity.items():
+        if not values or list(values) != sorted(set(values)):
+            raise ValueError(f"sensitivity.{name}={tuple(values)} must be one or more, rising")
+    check_mle(sensitivity["ks"][0], settings.aggregate)
+    if sensitivity["ks"][-1] >= sensitivity["batches"][0]:
+        raise ValueError(
+            f"sensitivity.ks={tuple(sensitivity['ks'])} must be under the least of the batches, "
+            f"{sensitivity['batches'][0]:,}"
+        )
     longest = max(settings.prefix, positions[-1])
     if longest >= config["policy"]["max_length"]:
         raise ValueError(
@@ -79,25 +103,53 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> DimensionSettings:
     return settings
 
 
-def held_out_and_train(
-    config: Mapping[str, Any], workdir: Workdir, tokenizer: Tokenizer, after: str
+def read_documents(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    settings: DimensionSettings,
+    tokenizer: Tokenizer,
+    after: str,
 ) -> corpora.Documents:
-    """The corpus as a tokeniser's ids."""
+    """The corpus as a tokeniser's ids; raises ValueError where it is too short to be measured."""
     (name,) = config["corpora"]
     of = config["language"]
     train = 0 if config["checkpoint"] else of["sizes"][-1]
-    return corpora.read_corpus(config, workdir, name, tokenizer, train, of["held_out"], after)
+    found = corpora.read_corpus(config, workdir, name, tokenizer, train, of["held_out"], after)
+    passages = passages_of(found.held_out, settings)
+    for places in itertools.pairwise(config["positions"]):
+        places_in(passages, settings, places)
+    for batch in (settings.batch, config["sensitivity"]["batches"][-1]):
+        places_in(passages, dataclasses.replace(settings, batch=batch))
+    return found
 
 
-def given_policy(
-    config: Mapping[str, Any], workdir: Workdir, mesh: Mesh
+def given_policies(
+    config: Mapping[str, Any], workdir: Workdir, settings: DimensionSettings, mesh: Mesh
 ) -> tuple[list[Measured], list[str]]:
-    """The policy `config.checkpoint`, with places drawn anew for each seed."""
-    source = find_policy(config["checkpoint"], config["model"])
-    policy = load_policy(config, source, mesh)
-    mark_source(workdir, source)
-    documents = held_out_and_train(config, workdir, policy.tokenizer, "policy")
-    measured = [Measured("policy", seed, policy, documents.held_out) for seed in config["seeds"]]
+    """The policies `config.checkpoint`, with places drawn anew for each seed.
+
+    Raises:
+      ValueError: they read text as different tokens, or are named alike.
+    """
+    names = config["checkpoint"].split(",")
+    sources = {Path(name).name: find_policy(name, config["model"]) for name in names}
+    if len(sources) < len(names):
+        raise ValueError(f"checkpoint={config['checkpoint']}: two policies have the same name")
+    policies = {name: load_policy(config, source, mesh) for name, source in sources.items()}
+    first, *others = policies
+    for other in others:
+        if token_texts(policies[other]) != token_texts(policies[first]):
+            raise ValueError(
+                f"checkpoint: {first} and {other} have different tokenisers, so that their states "
+                "are of different tokens: measure each in a run of its own"
+            )
+    mark_source(workdir, *sources.values())
+    documents = read_documents(config, workdir, settings, policies[first].tokenizer, "policy")
+    measured = [
+        Measured(name, seed, policy, documents.held_out)
+        for name, policy in policies.items()
+        for seed in config["seeds"]
+    ]
     return measured, [f"corpus-{name}" for name in config["corpora"]]
 
 
@@ -106,7 +158,7 @@ def own_policies(
 ) -> tuple[list[Measured], list[str]]:
     """Stages `<model>-<seed>`: a language model of each shape and seed."""
     tokenizer = corpora.train_tokenizer(config, workdir)
-    documents = held_out_and_train(config, workdir, tokenizer, "tokenizer")
+    documents = read_documents(config, workdir, settings, tokenizer, "tokenizer")
     rows = corpora.rows_of(documents.train, tokenizer, config["language"]["context"])
     examples = [{name: of[row] for name, of in rows.items()} for row in range(len(rows["tokens"]))]
     training = from_config.training(config, "pretrain", mesh)

@@ -156,7 +156,7 @@ def learn(
     settings, kept = from_config.algorithm(config, "policy_gradient"), on_the_way(config)
     made_from = [after]
     if settings.from_reward_model:
-        mark_source(workdir, find_reranker(config), "reward_model")
+        mark_source(workdir, find_reranker(config), name="reward_model")
         made_from.append("reward_model")
 
     def make(folder: Path) -> None:

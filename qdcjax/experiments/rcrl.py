@@ -125,7 +125,7 @@ def line_values(
     if made_here:
         orm = train_orm(config, workdir, start, task, after)
     else:
-        mark_source(workdir, find_reranker(config), "reward_model")
+        mark_source(workdir, find_reranker(config), name="reward_model")
         orm = load_reranker(config, start, mesh)
 
     sources = ["rollouts", "orm" if made_here else "reward_model"]

@@ -7,8 +7,8 @@ it, look at `gride` over scales, and at `mle_over` several K and batches.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from qdcjax.measures.intervals import Interval, draws, percentiles
 from qdcjax.measures.neighbours import Metric, nearest
 
+Name = TypeVar("Name", bound=Hashable)
 Aggregate = Literal["harmonic", "arithmetic", "unbiased"]
 AGGREGATES = ("harmonic", "arithmetic", "unbiased")
 FITS = ("linear", "likelihood")
@@ -146,7 +147,18 @@ def two_nn(
     if not 0 <= discard_fraction < 1:
         raise ValueError(f"discard_fraction={discard_fraction} must be in [0, 1)")
     found = nearest(points, 2, metric)
-    logs = np.log(found.distances[:, 1] / found.distances[:, 0])
+    return two_nn_of(found.distances, found.dropped, metric, discard_fraction, fit)
+
+
+def two_nn_of(
+    distances: np.ndarray,
+    dropped: int,
+    metric: str,
+    discard_fraction: float = 0.1,
+    fit: Literal["linear", "likelihood"] = "linear",
+) -> Estimate:
+    """`two_nn` of [n, 2] distances that are there already."""
+    logs = np.log(distances[:, 1] / distances[:, 0])
     n = len(logs)
     kept = min(int(n * (1 - discard_fraction)), n - (fit == "linear"))
     if not np.sort(logs)[:kept].any():
@@ -162,8 +174,8 @@ def two_nn(
     dimension, rng = dimension_of(logs), np.random.default_rng(0)
     error = np.std([dimension_of(rng.choice(logs, n)) for _ in range(RESAMPLES)], ddof=1)
     method = f"TwoNN, {fit}, {metric}, {n:,} points"
-    scale = float(found.distances[:, 1].mean())
-    return Estimate(float(dimension), float(error), found.dropped, scale, method)
+    scale = float(distances[:, 1].mean())
+    return Estimate(float(dimension), float(error), dropped, scale, method)
 
 
 def gride(
@@ -192,31 +204,42 @@ def gride(
     if largest < 2:
         raise ValueError(f"largest={largest} must be at least 2")
     found = nearest(points, largest, metric)
-    farthest = [2**power for power in range(1, int(math.log2(largest)) + 1)]
+    return gride_of(found.distances, found.dropped, metric)
+
+
+def gride_of(distances: np.ndarray, dropped: int, metric: str) -> dict[int, Estimate]:
+    """`gride` of [n, largest] distances that are there already."""
+    n, largest = distances.shape
     estimates = {}
-    for far in farthest:
+    for far in (2**power for power in range(1, int(math.log2(largest)) + 1)):
         near = far // 2
-        logs = np.log(found.distances[:, far - 1] / found.distances[:, near - 1])
+        logs = np.log(distances[:, far - 1] / distances[:, near - 1])
         dimension, error = _ratio_likelihood(logs, near)
-        method = f"Gride, neighbours {near} and {far}, {metric}, {len(logs):,} points"
-        scale = float(found.distances[:, far - 1].mean())
-        estimates[far] = Estimate(dimension, error, found.dropped, scale, method)
+        method = f"Gride, neighbours {near} and {far}, {metric}, {n:,} points"
+        scale = float(distances[:, far - 1].mean())
+        estimates[far] = Estimate(dimension, error, dropped, scale, method)
     return estimates
 
 
 def over_batches(
-    points: ArrayLike, estimate: Callable[[np.ndarray], Estimate], batch: int, seed: int = 0
-) -> tuple[Interval, int]:
-    """The mean of an estimator over batches of points, and how many points were dropped in them.
+    points: ArrayLike,
+    estimates: Callable[[np.ndarray], Mapping[Name, Estimate]],
+    batch: int,
+    seed: int = 0,
+) -> dict[Name, tuple[Interval, int]]:
+    """The mean of estimates over batches of points, and how many points were dropped in them.
 
     An estimate depends on the number of points, so that the batch is part of its definition. The
     interval is a bootstrap over batches; of a single one it is two standard errors to each side.
 
     Args:
       points: [n, D]; they are shuffled, and what is left after the last whole batch is not used.
-      estimate: of the points of a batch.
+      estimates: of the points of a batch, each with a name.
       batch: points in each.
       seed: of the shuffling.
+
+    Returns:
+      Name → interval and count.
 
     Raises:
       ValueError: fewer points than a batch.
@@ -226,14 +249,20 @@ def over_batches(
         raise ValueError(f"batch={batch:,} must be from 1 to the number of points, {len(points):,}")
     order = np.random.default_rng(seed).permutation(len(points))
     batches = order[: len(points) // batch * batch].reshape(-1, batch)
-    found = [estimate(points[rows]) for rows in batches]
-    dropped = sum(of.dropped for of in found)
+    every = [estimates(points[rows]) for rows in batches]
+    return {
+        name: (_mean([of[name] for of in every]), sum(of[name].dropped for of in every))
+        for name in every[0]
+    }
+
+
+def _mean(found: Sequence[Estimate]) -> Interval:
+    """Of the estimates of batches."""
     if len(found) == 1:
         value, half = found[0].dimension, 2 * found[0].standard_error
-        return Interval(value, value - half, value + half, "two standard errors, 1 batch"), dropped
-    drawn = draws(len(found))
-    means = drawn @ [of.dimension for of in found] / len(found)
-    return percentiles(means, len(found)), dropped
+        return Interval(value, value - half, value + half, "two standard errors, 1 batch")
+    means = draws(len(found)) @ [of.dimension for of in found] / len(found)
+    return percentiles(means, len(found))
 
 
 def _ratio_likelihood(logs: np.ndarray, m: int) -> tuple[float, float]:

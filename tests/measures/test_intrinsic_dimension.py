@@ -154,14 +154,17 @@ def test_batches_are_disjoint_and_their_mean_has_an_interval():
 
     def estimate(batch: np.ndarray):
         seen.append(batch)
-        return mle(batch)
+        return {"mle": mle(batch), "nearer": mle(batch, 5)}
 
-    found, dropped = over_batches(np.concatenate([x[:1], x]), estimate, 300)
+    both = over_batches(np.concatenate([x[:1], x]), estimate, 300)
+    found, dropped = both["mle"]
     assert [len(batch) for batch in seen] == [300] * 3 and dropped <= 1
     assert len(np.unique(np.concatenate(seen), axis=0)) == 900 - dropped
     assert found.value == pytest.approx(np.mean([mle(batch).dimension for batch in seen]))
     assert found.low < found.value < found.high
-    one, _ = over_batches(x, mle, 1_000)
+    nearer = both["nearer"][0].value
+    assert nearer == pytest.approx(np.mean([mle(batch, 5).dimension for batch in seen]))
+    one, _ = over_batches(x, lambda batch: {"": mle(batch)}, 1_000)[""]
     assert one.value == pytest.approx(mle(x).dimension, rel=1e-6)
     assert one.high - one.value == pytest.approx(2 * mle(x).standard_error, rel=1e-5)
 
@@ -195,7 +198,7 @@ def test_bad_points_are_told_in_one_line(points, words):
         (lambda x: two_nn(np.eye(30)), "30 points have their two neighbours at one distance"),
         (lambda x: gride(np.eye(30), 4), "30 points have neighbours 1 and 2 at one dist"),
         (lambda x: mle(np.eye(30)), "30 of 30 points have all 20 neighbours at one distance"),
-        (lambda x: over_batches(x, mle, 100), "batch=100 must be from 1 to the number of points"),
+        (lambda x: over_batches(x, dict, 100), "batch=100 must be from 1 to the number of points"),
     ],
 )
 def test_bad_settings_are_told_in_one_line(call, words):

@@ -22,7 +22,7 @@ class Findings:
     Attributes:
       results: name → number or estimate; the summary.
       verdicts: one a prediction.
-      layers, positions: rows of the tables.
+      layers, positions, sensitivity: rows of the tables.
       models: names, in the config's order.
     """
 
@@ -30,11 +30,15 @@ class Findings:
     verdicts: Sequence[Verdict]
     layers: Sequence[Row]
     positions: Sequence[Row]
+    sensitivity: Sequence[Row]
     models: Sequence[str]
 
 
 def find(
-    layers: Sequence[Row], positions: Sequence[Row], predictions: Mapping[str, Prediction]
+    layers: Sequence[Row],
+    positions: Sequence[Row],
+    sensitivity: Sequence[Row],
+    predictions: Mapping[str, Prediction],
 ) -> Findings:
     """Everything after the last measure."""
     models = list(dict.fromkeys(row["model"] for row in layers))
@@ -60,7 +64,7 @@ def find(
     }
     verdicts = [judge(of, statistics[name]()) for name, of in predictions.items()]
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
-    return Findings(results, verdicts, layers, positions, models)
+    return Findings(results, verdicts, layers, positions, sensitivity, models)
 
 
 def over_seeds(rows: Sequence[Row], wanted: Mapping[str, Any]) -> Interval:

@@ -92,6 +92,26 @@ def curves(rows: Sequence[Row], size: str) -> dict[tuple[str, int], Curve]:
     }
 
 
+def surfaces(rows: Sequence[Row]) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """(data, ambient) → sizes [P, 2] of data and model, and losses [P], of runs in both.
+
+    Of the models that are as deep as the base model; of data that several of them have learned.
+    """
+    depth = next((row["layers"] for row in rows if row["model"] == BASE), 0)
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if row["layers"] == depth:
+            found.setdefault((row["data"], row.get("ambient", 0)), []).append(row)
+    return {
+        key: (
+            np.array([[row["size"], row["parameters"]] for row in of], float),
+            np.array([row["loss"] for row in of]),
+        )
+        for key, of in found.items()
+        if len({row["parameters"] for row in of}) > 2
+    }
+
+
 def find(
     regression: Sequence[Row],
     language: Sequence[Row],
@@ -122,6 +142,10 @@ def find(
         results[f"{name}_floor"] = law.floor
     for key, curve in model.items():
         results[f"{label(key)}_alpha_model"] = curve.interval(curve.exponents(False))
+    for key, (sizes, losses) in {**surfaces(regression), **surfaces(language)}.items():
+        jointly = resampled_exponents(sizes, losses, floor=key[0] not in known)
+        for of, values in zip(("data", "model"), jointly.T, strict=True):
+            results[f"{label(key)}_joint_alpha_{of}"] = percentiles(values, len(losses))
     dimensions: dict[str, float] = dict(known)
     for name, metric in dict.fromkeys((row["data"], row["metric"]) for row in measured):
         values = [

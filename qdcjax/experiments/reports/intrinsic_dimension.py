@@ -18,6 +18,7 @@ def report(workdir: Workdir, found: Findings, settings: DimensionSettings) -> Re
         layers_section(workdir, found, settings),
         scales_section(workdir, found),
         positions_section(workdir, found, settings),
+        sensitivity_section(workdir, found),
         *training_sections(workdir, found, settings),
         estimators_section(found),
     ]
@@ -94,6 +95,22 @@ def positions_section(workdir: Workdir, found: Findings, settings: DimensionSett
     )
     text = f"In the last layer, between tokens {ends} of a passage; {words(settings)}."
     return drawn(workdir, "Positions", "positions.png", panels, "first token", text)
+
+
+def sensitivity_section(workdir: Workdir, found: Findings) -> Section:
+    """Dimension against the batch, a line for each K, of the last model."""
+    model = found.models[-1]
+    panels = {
+        f"dimension, {metric}": {
+            f"K = {k}": series(found.sensitivity, "batch", model=model, metric=metric, k=k)
+            for k in dict.fromkeys(row["k"] for row in found.sensitivity)
+        }
+        for metric in dict.fromkeys(row["metric"] for row in found.sensitivity)
+    }
+    text = f"K and the batch are part of the definition. Maximum likelihood, {model}, last layer."
+    return drawn(
+        workdir, "K and batch", "sensitivity.png", panels, "points in a batch", text, log_x=True
+    )
 
 
 def training_sections(

@@ -88,7 +88,9 @@ def exponents_section(workdir: Workdir, found: Findings) -> Section:
         in_model = found.results.get(f"{name}_alpha_model")
         kind = "manifolds" if key[0] in found.known else "corpora"
         points.setdefault(kind, []).append((data_exponent(d), in_data))
-        rows.append([name, d, data_exponent(d), in_data, model_exponent(d), in_model])
+        jointly = [found.results.get(f"{name}_joint_alpha_{of}") for of in ("data", "model")]
+        predicted = data_exponent(d), model_exponent(d)
+        rows.append([name, d, predicted[0], in_data, jointly[0], predicted[1], in_model, jointly[1]])
     panel = {
         kind: dataclasses.replace(
             figures.series_of_intervals([x for x, _ in of], [y for _, y in of]), joined=False
@@ -102,7 +104,10 @@ def exponents_section(workdir: Workdir, found: Findings) -> Section:
     panel["as predicted"] = figures.Series(ends, ends, reference=True)
     figure = figures.lines({"measured exponent in data": panel}, "predicted exponent, 2 / (2 + d)")
     path = figures.save(figure, workdir.path / "figures" / "exponents.png")
-    columns = ["of", "d", "2 / (2 + d)", "in data", "2 / d", "in parameters"]
+    columns = ["of", "d", "2 / (2 + d)", "in data", "jointly", "2 / d", "in parameters", "jointly"]
     table = Table(columns, rows, "d of a corpus is measured: Euclidean, the last layer.")
-    text = "Pure power laws on manifolds, whose targets have no noise; with a floor on text."
+    text = (
+        "Pure power laws on manifolds, whose targets have no noise; with a floor on text. Jointly: "
+        "L = E + A N^−α + B D^−β, of all models of the base model's depth."
+    )
     return Section("Exponents", text, [Plate(path, "Each point is a curve.")], [table])

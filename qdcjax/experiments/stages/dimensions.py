@@ -2,18 +2,25 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qdcjax.experiments.stages.hidden_states import places_of, states_at
-from qdcjax.measures.intervals import Interval
-from qdcjax.measures.intrinsic_dimension import check_mle, gride, mle, over_batches, two_nn
-from qdcjax.measures.neighbours import METRICS
+from qdcjax.measures.intrinsic_dimension import (
+    Estimate,
+    check_mle,
+    gride_of,
+    mle_of,
+    over_batches,
+    two_nn_of,
+)
+from qdcjax.measures.neighbours import METRICS, nearest
 from qdcjax.training.store import StoredModel
 
 MLE, TWO_NN, GRIDE = "MLE", "TwoNN", "Gride"
+Estimates = Mapping[tuple[str, int], Estimate]  # (estimator, K or farthest neighbour) → estimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +61,45 @@ class DimensionSettings:
             raise ValueError(f"k={self.k} must be under batch={self.batch}")
 
 
+def passages_of(
+    documents: Sequence[Sequence[int]], settings: DimensionSettings
+) -> list[Sequence[int]]:
+    """Pieces of the documents, as long as the prefix; the last one of each may be shorter."""
+    pieces = [
+        ids[at : at + settings.prefix]
+        for ids in documents
+        for at in range(0, len(ids), settings.prefix)
+    ]
+    return pieces[: settings.passages]
+
+
+def places_in(
+    passages: Sequence[Sequence[int]],
+    settings: DimensionSettings,
+    places: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> tuple[list[int], np.ndarray]:
+    """Passages with enough tokens between two places, and random places in each: see `places_of`.
+
+    Args:
+      passages, settings: of the points.
+      places: the first place and the end of those that are drawn from; 0 to the prefix by default.
+      seed: of the places.
+
+    Raises:
+      ValueError: they have fewer places than a batch has points.
+    """
+    first, end = places or (0, settings.prefix)
+    count = min(settings.places, end - first)
+    rows, at = places_of(passages, end, count, first, seed)
+    if len(rows) * count < settings.batch:
+        raise ValueError(
+            f"dimension.batch={settings.batch:,}: {len(rows):,} of {len(passages):,} passages have "
+            f"{count} tokens between {first} and {end}, which makes {len(rows) * count:,} points"
+        )
+    return rows, at
+
+
 def points_at(
     policy: StoredModel,
     documents: Sequence[Sequence[int]],
@@ -68,26 +114,10 @@ def points_at(
     Args:
       policy, layers, description: see `states_at`.
       documents: ids of each.
-      settings: how many.
-      places: the first place and the end of those that are drawn from; 0 to the prefix by default.
-      seed: of the places.
-
-    Raises:
-      ValueError: they have fewer places than a batch has points.
+      settings, places, seed: see `places_in`, whose errors it raises.
     """
-    first, end = places or (0, settings.prefix)
-    count = min(settings.places, end - first)
-    passages = [
-        ids[at : at + settings.prefix]
-        for ids in documents
-        for at in range(0, len(ids), settings.prefix)
-    ][: settings.passages]
-    rows, at = places_of(passages, end, count, first, seed)
-    if len(rows) * count < settings.batch:
-        raise ValueError(
-            f"dimension.batch={settings.batch:,}: {len(rows):,} of {len(passages):,} passages have "
-            f"{count} tokens between {first} and {end}, which makes {len(rows) * count:,} points"
-        )
+    passages = passages_of(documents, settings)
+    rows, at = places_in(passages, settings, places, seed)
     return states_at(policy, [passages[row] for row in rows], at, layers, description)
 
 
@@ -95,37 +125,80 @@ def likelihoods(
     points: np.ndarray, settings: DimensionSettings, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Rows of the maximum likelihood over batches, one a metric."""
-    rows = []
-    for metric in settings.metrics:
-        estimate = functools.partial(mle, k=settings.k, metric=metric, aggregate=settings.aggregate)
-        found = over_batches(points, estimate, settings.batch, seed)
-        rows.append(_row(MLE, metric, settings.k, *found))
-    return rows
+    return _rows(points, settings, settings.batch, seed, settings.k, _likelihoods([settings.k]))
+
+
+def likelihoods_over(
+    points: np.ndarray,
+    settings: DimensionSettings,
+    ks: Sequence[int],
+    batches: Sequence[int],
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Rows of the maximum likelihood for each of several K and batches, each with its `batch`."""
+    return [
+        {"batch": batch, **row}
+        for batch in batches
+        for row in _rows(points, settings, batch, seed, max(ks), _likelihoods(ks))
+    ]
 
 
 def all_estimators(
     points: np.ndarray, settings: DimensionSettings, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows of each estimator and metric; Gride's are of one batch, one a scale."""
-    rows = likelihoods(points, settings, seed)
-    for metric in settings.metrics:
-        estimate = functools.partial(two_nn, metric=metric)
-        rows.append(_row(TWO_NN, metric, 2, *over_batches(points, estimate, settings.batch, seed)))
-        order = np.random.default_rng(seed).permutation(len(points))[: settings.batch]
-        for farthest, found in gride(points[order], settings.farthest, metric).items():
-            value, half = found.dimension, 2 * found.standard_error
-            interval = Interval(value, value - half, value + half)
-            rows.append(_row(GRIDE, metric, farthest, interval, found.dropped))
-    return rows
+    """Rows over batches of each estimator and metric; Gride's are one a scale."""
+
+    def estimates(near: np.ndarray, dropped: int, metric: str, aggregate: str) -> Estimates:
+        scales = gride_of(near[:, : settings.farthest], dropped, metric)
+        return {
+            **_likelihoods([settings.k])(near, dropped, metric, aggregate),
+            (TWO_NN, 2): two_nn_of(near[:, :2], dropped, metric),
+            **{(GRIDE, farthest): found for farthest, found in scales.items()},
+        }
+
+    farthest = max(settings.k, settings.farthest)
+    return _rows(points, settings, settings.batch, seed, farthest, estimates)
 
 
-def _row(estimator: str, metric: str, k: int, found: Interval, dropped: int) -> dict[str, Any]:
-    return {
-        "estimator": estimator,
-        "metric": metric,
-        "k": k,
-        "dimension": found.value,
-        "low": found.low,
-        "high": found.high,
-        "dropped": dropped,
-    }
+def _likelihoods(ks: Sequence[int]) -> Callable[..., Estimates]:
+    def estimates(near: np.ndarray, *of) -> Estimates:
+        return {(MLE, k): mle_of(near[:, :k], *of) for k in ks}
+
+    return estimates
+
+
+def _rows(
+    points: np.ndarray,
+    settings: DimensionSettings,
+    batch: int,
+    seed: int,
+    farthest: int,
+    estimates: Callable[..., Estimates],
+) -> list[dict[str, Any]]:
+    """Rows of estimates that share one search for neighbours in each batch and metric.
+
+    Args:
+      points, settings, batch, seed: of the batches.
+      farthest: how many neighbours are looked for.
+      estimates: of distances, points dropped, metric and aggregate.
+    """
+
+    def of_batch(points: np.ndarray, metric: str) -> Estimates:
+        found = nearest(points, farthest, metric)
+        return estimates(found.distances, found.dropped, metric, settings.aggregate)
+
+    return [
+        {
+            "estimator": estimator,
+            "metric": metric,
+            "k": k,
+            "dimension": interval.value,
+            "low": interval.low,
+            "high": interval.high,
+            "dropped": dropped,
+        }
+        for metric in settings.metrics
+        for (estimator, k), (interval, dropped) in over_batches(
+            points, functools.partial(of_batch, metric=metric), batch, seed
+        ).items()
+    ]

@@ -42,7 +42,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
     settings = from_config.training(config, "sft", mesh)
     after = []
     if config["policy"]["pretrained"]:
-        mark_source(workdir, pretrained.find(config["policy"]["pretrained"]), "pretrained")
+        mark_source(workdir, pretrained.find(config["policy"]["pretrained"]), name="pretrained")
         after = ["pretrained"]
 
     def make(folder: Path) -> None:

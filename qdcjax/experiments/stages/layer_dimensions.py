@@ -11,6 +11,7 @@ from qdcjax.experiments.stages.dimensions import (
     DimensionSettings,
     all_estimators,
     likelihoods,
+    likelihoods_over,
     points_at,
 )
 from qdcjax.training.store import StoredModel
@@ -96,6 +97,24 @@ def over_positions(
         return columns(rows)
 
     return workdir.table("positions", ["dimension", "positions"], after, lambda: measured, make)
+
+
+def over_settings(
+    workdir: Workdir,
+    measured: Sequence[Measured],
+    settings: DimensionSettings,
+    others: Mapping[str, Sequence[int]],
+    after: Sequence[str],
+) -> datasets.Dataset:
+    """Table `sensitivity`: the maximum likelihood in the last layer, with other K and batches."""
+
+    def make(of: Measured) -> dict[str, list]:
+        last, description = of.policy.model.config.layers, f"states of {of.name}-{of.seed}"
+        (points,) = points_at(of.policy, of.documents, settings, [last], description, seed=of.seed)
+        found = likelihoods_over(points, settings, others["ks"], others["batches"], of.seed)
+        return columns([{"model": of.name, "seed": of.seed, **row} for row in found])
+
+    return workdir.table("sensitivity", ["dimension", "sensitivity"], after, lambda: measured, make)
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:

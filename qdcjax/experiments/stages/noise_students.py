@@ -136,7 +136,7 @@ def fine_tuned(
 ) -> dict[str, Students]:
     """Stages `<operation>-<cell>-<seed>`: from a pretrained model, one after another."""
     source = pretrained.find(config["policy"]["pretrained"])
-    mark_source(workdir, source, "pretrained")
+    mark_source(workdir, source, name="pretrained")
     members = {name: list(itertools.product(cells[name], config["seeds"])) for name in copies}
     if missing(workdir, [tuned_stage(name, of) for name in copies for of in members[name]]):
         check_lengths(config, copies, load_policy(config, source, mesh).tokenizer, mesh)

@@ -140,14 +140,14 @@ def load_stage(folder: Path, field: str, output: str, mesh: Mesh) -> StoredModel
     return stored
 
 
-def mark_source(workdir: Workdir, source: Path, name: str = "policy") -> None:
-    """Stage `policy`, `pretrained` or `reward_model`: the fingerprint of a model made elsewhere.
+def mark_source(workdir: Workdir, *sources: Path, name: str = "policy") -> None:
+    """Stage `policy`, `pretrained` or `reward_model`: the fingerprint of what was made elsewhere.
 
     Raises:
       StageChangedError: another model lies there now; what is made from it may not mix with what
         was made from the old one.
     """
-    found = fingerprint(source)
+    found = "".join(map(fingerprint, sources))
 
     def make(folder: Path) -> None:
         if is_writer():
@@ -156,8 +156,8 @@ def mark_source(workdir: Workdir, source: Path, name: str = "policy") -> None:
     folder = workdir.stage(name, SOURCES[name], [], make)
     if (folder / "fingerprint").read_text() != found:
         raise StageChangedError(
-            f"{source} has been made anew since {workdir.path} was made from it: use "
-            f"--redo={name} or another --workdir"
+            f"{', '.join(map(str, sources))} has been made anew since {workdir.path} was made from "
+            f"it: use --redo={name} or another --workdir"
         )
 
 

@@ -35,7 +35,7 @@ def positions(late: float = 0.0) -> list[dict]:
 
 def outcomes(of_layers: list[dict], of_positions: list[dict]) -> dict[str, str]:
     predictions = from_config.predictions(config_of.get_config().predictions.to_dict())
-    found = find(of_layers, of_positions, predictions)
+    found = find(of_layers, of_positions, [], predictions)
     return {verdict.prediction.name: verdict.outcome for verdict in found.verdicts}
 
 
@@ -51,7 +51,7 @@ def test_what_stays_holds_and_what_moves_fails():
 
 
 def test_the_summary_names_model_estimator_metric_and_scale():
-    found = find(layers(), positions(), {})
+    found = find(layers(), positions(), [], {})
     assert found.results["wide_mle_euclidean"].value == pytest.approx(10.1)
     assert found.results["wide_mle_euclidean"].method == "95 % t over 3 seeds"
     assert found.results["narrow_gride_cosine_4"].value == pytest.approx(5.05)

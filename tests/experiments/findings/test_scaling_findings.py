@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import scaling_laws as config_of
-from qdcjax.experiments.findings.scaling_laws import curves, find, saved
+from qdcjax.experiments.findings.scaling_laws import curves, find, saved, surfaces
 from qdcjax.experiments.running import from_config
 from qdcjax.measures.scaling import data_exponent
 
@@ -138,6 +138,23 @@ def test_curves_take_the_base_model_over_sizes_and_equal_depths_over_parameters(
     assert data["low", 8].sizes.tolist() == list(SIZES)
     assert model["low", 8].sizes.tolist() == [100, 400, 1_600], "without the deep one"
     assert data["low", 8].losses.shape == (3, 4)
+
+
+def test_the_joint_surface_is_that_of_planted_losses():
+    rows = [
+        {"data": "text", "seed": seed, "model": model, "layers": 2, "parameters": parameters,
+         "size": size, "loss": 1.2 + 3 * size**-0.4 + 2 * parameters**-0.5}
+        for model, parameters in PARAMETERS.items()
+        for size in (SIZES if model == "base" else SIZES[-1:])
+        for seed in range(2)
+    ]  # fmt: skip
+    ((key, (sizes, losses)),) = surfaces(rows).items()
+    assert key == ("text", 0) and sizes.shape == (12, 2)
+    found = find([], rows, {}, measured=[{**m, "data": "text"} for m in measured()], predictions={})
+    assert found.results["text_joint_alpha_data"].value == pytest.approx(0.4, abs=0.01)
+    assert found.results["text_joint_alpha_model"].value == pytest.approx(0.5, abs=0.01)
+    few = [row for row in rows if row["model"] != "narrow"]
+    assert not surfaces(few), "two models tell no surface"
 
 
 def test_what_another_model_saves_is_a_share_of_the_loss():

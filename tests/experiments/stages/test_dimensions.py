@@ -10,6 +10,7 @@ from qdcjax.experiments.stages.dimensions import (
     DimensionSettings,
     all_estimators,
     likelihoods,
+    likelihoods_over,
     points_at,
 )
 from qdcjax.experiments.stages.hidden_states import places_of, states_at
@@ -80,17 +81,29 @@ def test_rows_name_estimator_metric_and_scale():
     points = Sphere(3).draw(90, np.random.default_rng(0)).points
     rows = all_estimators(points, SETTINGS)
     assert [(row["estimator"], row["metric"], row["k"]) for row in rows] == [
-        ("MLE", "euclidean", 5),
-        ("MLE", "cosine", 5),
-        *[("TwoNN", "euclidean", 2), *(("Gride", "euclidean", k) for k in (2, 4, 8))],
-        *[("TwoNN", "cosine", 2), *(("Gride", "cosine", k) for k in (2, 4, 8))],
+        (estimator, metric, k)
+        for metric in ("euclidean", "cosine")
+        for estimator, k in (("MLE", 5), ("TwoNN", 2), *(("Gride", k) for k in (2, 4, 8)))
     ]
-    assert rows[:2] == likelihoods(points, SETTINGS)
+    assert [row for row in rows if row["estimator"] == "MLE"] == likelihoods(points, SETTINGS)
     for row in rows:
         assert row["low"] < row["dimension"] < row["high"] and row["dropped"] == 0
     whole = dataclasses.replace(SETTINGS, batch=90)
     found = likelihoods(points, whole)[0]["dimension"]
     assert found == pytest.approx(mle(points, 5, aggregate="arithmetic").dimension, rel=1e-5)
+
+
+def test_several_k_and_batches_are_each_what_they_are_alone():
+    points = Sphere(3).draw(90, np.random.default_rng(0)).points
+    rows = likelihoods_over(points, SETTINGS, (3, 5), (30, 90), seed=4)
+    assert [(row["batch"], row["metric"], row["k"]) for row in rows] == [
+        (batch, metric, k) for batch in (30, 90) for metric in ("euclidean", "cosine")
+        for k in (3, 5)
+    ]  # fmt: skip
+    for batch, k in ((30, 3), (90, 5)):
+        alone = likelihoods(points, dataclasses.replace(SETTINGS, batch=batch, k=k), seed=4)
+        found = [row for row in rows if (row["batch"], row["k"]) == (batch, k)]
+        assert found == [{"batch": batch, **row} for row in alone]
 
 
 def test_layers_are_all_or_those_that_are_asked_for(stored):

@@ -160,7 +160,7 @@ def test_a_model_made_anew_is_not_mixed_with_what_the_old_one_made(tmp_path, sta
     workdir = tmp_path / "evaluation"
 
     def mark(redo: str = "") -> None:
-        policies.mark_source(Workdir(workdir, config, redo), stage, name)
+        policies.mark_source(Workdir(workdir, config, redo), stage, name=name)
 
     mark()
     mark()
@@ -177,7 +177,7 @@ def test_a_student_goes_on_from_the_model_that_it_began_with(tmp_path, stage):
     config.policy.pretrained = str(stage)
     workdir = Workdir(tmp_path / "tuned", config.to_dict())
     (stage / "stage.json").write_text('{"seconds": 1.0}')
-    policies.mark_source(workdir, stage, "pretrained")
+    policies.mark_source(workdir, stage, name="pretrained")
     (stage / "stage.json").write_text('{"seconds": 2.0}')
     with pytest.raises(StageChangedError, match="--redo=pretrained "):
         fine_tuning.train_student(config.to_dict(), workdir)
