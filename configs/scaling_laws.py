@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from configs import sft
 from qdcjax.tasks.corpora import TEXT
 
-PRESETS = ("smoke", "study")
+PRESETS = ("smoke", "study", "gpu", "paper")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -66,10 +66,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.language_training = training(steps=1_000, batch_size=8, learning_rate=3e-3)
     config.dimension = dimension()
     config.predictions = predictions()
-    if preset == "smoke":
-        smoke(config)
-    elif preset == "study":
-        study(config)
+    if preset in PRESETS:
+        {"smoke": smoke, "study": study, "gpu": gpu, "paper": paper}[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -146,6 +144,80 @@ def study(config: ConfigDict) -> None:
     )
     config.regression.widths = (16, 32)
     config.regression.models.wide = ConfigDict(shape(layers=2, width=64))
+
+
+def gpu(config: ConfigDict) -> None:
+    """One GPU: GPT-2's shape in five widths, 1.3 to 85 million parameters in their layers.
+
+    With GPT-2's own vocabulary (`paper`) the largest has 124 million in all; here it is 8,192.
+    """
+    study(config)
+    config.seeds = (0,)
+    config.members_at_once = 8
+    config.regression.sizes = tuple(2**power for power in range(7, 18))
+    config.regression.shape.update(shape(layers=6, width=128))
+    config.regression.models.wide.update(shape(layers=6, width=256))
+    config.regression.models.slim.update(shape(layers=6, width=64))
+    config.regression.models.narrow.update(shape(layers=6, width=32))
+    config.regression.models.deep.update(shape(layers=24, width=64))
+    config.regression_training.update(training(steps=20_000, batch_size=256, learning_rate=5e-4))
+    config.tokenizer.vocab_size = 8_192
+    gpt2(config)
+    config.language.models = ConfigDict(
+        {"base": {}} | {f"width{width}": gpt2_shape(width) for width in (96, 192, 384, 576)}
+    )
+    config.language.update(context=1_024, held_out=262_144)
+    config.language.sizes = tuple(2**power for power in range(16, 22))
+    config.language_training.update(training(steps=2_000, batch_size=32, learning_rate=6e-4))
+    config.dimension.prefix = 1_023
+
+
+def paper(config: ConfigDict) -> None:
+    """The paper's own settings for language, on a pod: GPT-2, 491,520 tokens a step.
+
+    A model has a chip to itself. First compile it: --compile_only --topology=v5e:4x8
+    """
+    gpt2(config)
+    config.tokenizer.vocab_size = 50_257
+    config.corpora = ConfigDict(
+        {
+            "openwebtext": {**text("data_set"), "source": "Skylion007/openwebtext"},
+            "sql": {
+                **text("data_set"),
+                "source": "bigcode/the-stack-dedup",
+                "field": "content",
+                "subset": "data/sql",
+            },
+            "tinystories": {**text("data_set"), "source": "roneneldan/TinyStories"},
+        }
+    )
+    config.language.models = ConfigDict(
+        {"base": {}} | {f"width{width}": gpt2_shape(width) for width in (96, 192, 384, 576)}
+    )
+    config.language.update(context=1_024, held_out=4_194_304)
+    config.language.sizes = tuple(2**power for power in range(21, 31))
+    config.language_training.update(training(steps=20_000, batch_size=480, learning_rate=6e-4))
+    config.language_training.microbatches = 30
+    config.language_training.optimizer.update(warmup=0.1, final=0.1, b2=0.95, weight_decay=0.1)
+    config.dimension.prefix = 1_023
+
+
+def gpt2(config: ConfigDict) -> None:
+    """GPT-2's shape: 12 layers, learned positions, LayerNorm, biases, an MLP four times as wide.
+
+    Regression keeps two heads and float32, below which its loss would end in rounding.
+    """
+    config.regression.shape.update(heads=2, kv_heads=2, dtype="float32", remat="none")
+    config.policy.update(gpt2_shape(width=768), positions="learned", max_length=1_024)
+    config.policy.update(norm="layer", bias="all", mlp="gelu_tanh", dtype="bfloat16")
+    config.policy.update(remat="dots", logit_chunk=256)
+
+
+def gpt2_shape(width: int) -> dict[str, int]:
+    """Twelve layers, heads of 64 (of 32 where they would be fewer than 3)."""
+    head = 64 if width > 96 else 32
+    heads = {"heads": width // head, "kv_heads": width // head, "head_width": head}
+    return {"layers": 12, "width": width, "mlp_width": 4 * width, **heads}
 
 
 def predictions() -> ConfigDict:

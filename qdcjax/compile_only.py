@@ -19,8 +19,10 @@ from jax.sharding import Mesh
 from qdcjax.decoding import engine
 from qdcjax.decoding.engine import CHUNK, SamplingSettings
 from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages import language_models
 from qdcjax.experiments.stages.fine_tuning import own_shape
 from qdcjax.experiments.stages.policies import file_shape
+from qdcjax.experiments.stages.scaling_members import BASE
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, param_shapes
@@ -28,6 +30,7 @@ from qdcjax.rl.policy_gradient import OF_CRITIC, ValueLoss, policy_loss
 from qdcjax.training import program, sharding
 from qdcjax.training.fit import TrainSettings, lower_update
 from qdcjax.training.losses import language_model_loss
+from qdcjax.training.members import lower_members
 from qdcjax.training.step import LossFn
 from qdcjax.training.utilisation import peak_flops, step_flops
 
@@ -44,6 +47,7 @@ ENVIRONMENT = {
 }
 CORES_AS_ONE = {"v4": {"chip_config_name": "megacore"}}  # as a v4 chip's two cores run on a pod
 GIB = 2**30
+LANGUAGE = "language_training"  # section of members, each on a device of its own
 
 
 def run(config: Mapping[str, Any], topology: str) -> None:
@@ -52,7 +56,7 @@ def run(config: Mapping[str, Any], topology: str) -> None:
     Args:
       config: of a study with a policy: `policy`, `sft` or `students`, `evaluation`, `mesh`, and the
         sections of on-line learning where it learns by reward. Of refinement: of the run that it
-        goes on from, and its own `refiner`.
+        goes on from, and its own `refiner`. Of scaling laws: `language` and `language_training`.
       topology: such as `v5e:16x16`, kind of chip and shape of the pod.
 
     Raises:
@@ -60,22 +64,18 @@ def run(config: Mapping[str, Any], topology: str) -> None:
         program that does not.
     """
     refines, config = config.get("refiner"), config.get("sorm", config)
-    learning = next((name for name in ("sft", "students") if name in config), None)
+    learning = next((name for name in ("sft", "students", LANGUAGE) if name in config), None)
     if "policy" not in config or learning is None:
         raise ValueError(f"compile_only: {config['study']} trains no student to compile for")
     devices = pod(topology)
     mesh = from_config.mesh(config["mesh"], devices)
-    model = Transformer(_policy(config))
-    training = from_config.training(config, learning, mesh)
-    sampling = from_config.sampling(config, "evaluation")
     axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
     print(f"{topology}: {len(devices)} × {devices[0].device_kind}, mesh {axes}")
-    print(f"policy: {count_params(param_shapes(model)):,} parameters, {_shape(model.config)}")
-    works = [_training("training step", model, language_model_loss, training, mesh)]
-    if refines:
-        refiner = from_config.training({"refiner": refines}, "refiner", mesh)
-        works.append(_training("refiner's step", model, language_model_loss, refiner, mesh))
-    works += [*_online(config, model, mesh), *_sampling(model, sampling, mesh)]
+    works = (
+        _members(config, mesh)
+        if learning == LANGUAGE
+        else _student(config, learning, refines, mesh)
+    )
     too_large = [work.name for work in works if not _tell(work, devices)]
     if too_large:
         raise ValueError(f"does not fit {topology}: {', '.join(too_large)}")
@@ -138,6 +138,53 @@ class Work:
     again: float
     reads: Callable[[program.Program], float]
     items: int
+
+
+def _student(
+    config: Mapping[str, Any], learning: str, refines: Mapping[str, Any] | None, mesh: Mesh
+) -> list[Work]:
+    """The programs of a policy that is trained and sampled from."""
+    model = Transformer(_policy(config))
+    training = from_config.training(config, learning, mesh)
+    sampling = from_config.sampling(config, "evaluation")
+    print(f"policy: {count_params(param_shapes(model)):,} parameters, {_shape(model.config)}")
+    works = [_training("training step", model, language_model_loss, training, mesh)]
+    if refines:
+        refiner = from_config.training({"refiner": refines}, "refiner", mesh)
+        works.append(_training("refiner's step", model, language_model_loss, refiner, mesh))
+    return [*works, *_online(config, model, mesh), *_sampling(model, sampling, mesh)]
+
+
+def _members(config: Mapping[str, Any], mesh: Mesh) -> list[Work]:
+    """The training steps of language models of each shape, each model on a device."""
+    settings, of = from_config.training(config, LANGUAGE, mesh), config["language"]
+    rows, length, works = settings.batch_size, of["context"], []
+    for name in of["models"]:
+        model = language_models.model_of(config, name, config["tokenizer"]["vocab_size"])
+        sizes = of["sizes"] if name == BASE else of["sizes"][-1:]
+        count = len(config["corpora"]) * len(sizes) * len(config["seeds"])
+        parameters = count_params(param_shapes(model))
+        print(f"{name}: {parameters:,} parameters, {_shape(model.config)}")
+        works.append(
+            Work(
+                name=f"training step of {name}, {count} members, each {rows} × {length} tokens",
+                lower=functools.partial(
+                    lower_members,
+                    model,
+                    language_model_loss,
+                    settings,
+                    mesh,
+                    length,
+                    count=count,
+                    at_once=config["members_at_once"],
+                ),
+                flops=count * step_flops(model.config, rows, length),
+                again=4 / 3 if model.config.remat == "full" else 1.0,
+                reads=lambda found: 2.0 * found.arguments,
+                items=count * rows * length,
+            )
+        )
+    return works
 
 
 def _online(config: Mapping[str, Any], model: Transformer, mesh: Mesh) -> Iterator[Work]:

@@ -29,7 +29,8 @@ def printed(program: str, *options: str) -> str:
         (("sampling.py", "--samples=2", "--new_tokens=8"), ("32 questions × 2", "that allows")),
         (("sampling.py", "--ragged", "--questions=16"), ("16 questions", "batch by batch")),
         (("traces.py", "--traces=20"), ("add, 1 to 10 digits", "traces/s")),
-        (("intrinsic_dimension.py", "--points=200"), ("200 points of S^5", "TwoNN")),
+        (("intrinsic_dimension.py", "--points=200"), ("200 points of S^5", "GiB of memory")),
+        (("members.py", "--members=2", "--steps=1"), ("2 trainings of 1 steps", "under vmap")),
         (("on_chip.py", "--members=2", "--iterations=1"), ("2 runs of RLOO", "under vmap")),
     ],
 )

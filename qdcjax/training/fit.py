@@ -55,14 +55,12 @@ class TrainSettings:
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
 
-    def check(self, mesh: Mesh) -> None:
-        """Raises ValueError when the mesh does not divide the batch."""
-        ways = sharding.row_parts(mesh) * self.microbatches
+    def check(self, mesh: Mesh | None) -> None:
+        """Raises ValueError when the mesh does not divide the batch; None for one device."""
+        ways = (sharding.row_parts(mesh) if mesh else 1) * self.microbatches
         if self.batch_size % ways:
-            raise ValueError(
-                f"batch_size={self.batch_size} must be a multiple of data × fsdp × microbatches "
-                f"= {ways}"
-            )
+            axes = "data × fsdp × microbatches" if mesh else "microbatches"
+            raise ValueError(f"batch_size={self.batch_size} must be a multiple of {axes} = {ways}")
 
 
 def fit(

@@ -84,24 +84,8 @@ def fit_members(
       The parameters of each, on the host.
     """
     own = pad_members(np.arange(len(seeds)), mesh)
-    optimizer = make_optimizer(settings.optimizer, settings.steps)
-    update = make_update(loss(model), optimizer, settings.microbatches)
-    place = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    start, update, place = _programs(model, loss, settings, len(own), at_once, mesh)
     put = lambda stacked: jax.device_put(jax.tree.map(lambda x: x[own], stacked), place)  # noqa: E731
-
-    @functools.partial(jax.jit, out_shardings=place)
-    def start(seeds):
-        begin = lambda seed: init_state(init_params(model, jax.random.key(seed)), optimizer)  # noqa: E731
-        return map_members(begin, at_once, mesh)(seeds)
-
-    def update_members(state: TrainState, batch, key):
-        keys = jnp.broadcast_to(key, len(own))
-        state, metrics = map_members(update, at_once, mesh)(state, batch, keys)
-        return state, {
-            **{of: value.mean() for of, value in metrics.items()},
-            "elements": metrics["elements"].sum(),
-            "finite": metrics["finite"].all(),
-        }
 
     evaluate = None
     if held_out is not None:
@@ -112,7 +96,7 @@ def fit_members(
             return {f"{held_out.name}/{m}": float(values[m]) for m in range(len(seeds))}
 
     training = Training(
-        jax.jit(update_members, donate_argnums=0),
+        update,
         start(np.asarray(seeds, np.uint32)[own]),
         key=jax.random.key(0),
         workdir=workdir,
@@ -127,6 +111,63 @@ def fit_members(
         )
     params = to_host(state.params)
     return [jax.tree.map(lambda x: x[m], params) for m in range(len(seeds))]  # noqa: B023
+
+
+def lower_members(
+    model: Transformer,
+    loss: Callable[[Transformer], LossFn],
+    settings: TrainSettings,
+    mesh: Mesh,
+    length: int,
+    *,
+    count: int,
+    at_once: int,
+) -> jax.stages.Lowered:
+    """The training step of `count` members on rows of `length` tokens, ready to be compiled.
+
+    The mesh's devices need not be here; nothing is allocated.
+    """
+    own = pad_members(np.arange(count, dtype=np.uint32), mesh)
+    start, update, place = _programs(model, loss, settings, len(own), at_once, mesh)
+    row = (len(own), settings.batch_size, length)
+    batch = {
+        name: jax.ShapeDtypeStruct(row, kind)
+        for name, kind in (("tokens", np.int32), ("mask", np.float32))
+    }
+    placed = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)  # noqa: E731
+    state, batch = jax.tree.map(placed, (jax.eval_shape(start, own), batch))
+    return update.lower(state, batch, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def _programs(
+    model: Transformer,
+    loss: Callable[[Transformer], LossFn],
+    settings: TrainSettings,
+    count: int,
+    at_once: int,
+    mesh: Mesh,
+) -> tuple[Callable, Callable, NamedSharding]:
+    """Start and update of all members, jitted, and where what belongs to a member lies."""
+    optimizer = make_optimizer(settings.optimizer, settings.steps)
+    update = make_update(loss(model), optimizer, settings.microbatches)
+    place = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+    @functools.partial(jax.jit, out_shardings=place)
+    def start(seeds):
+        begin = lambda seed: init_state(init_params(model, jax.random.key(seed)), optimizer)  # noqa: E731
+        return map_members(begin, at_once, mesh)(seeds)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update_members(state: TrainState, batch, key):
+        keys = jnp.broadcast_to(key, count)
+        state, metrics = map_members(update, at_once, mesh)(state, batch, keys)
+        return state, {
+            **{of: value.mean() for of, value in metrics.items()},
+            "elements": metrics["elements"].sum(),
+            "finite": metrics["finite"].all(),
+        }
+
+    return start, update_members, place
 
 
 @dataclasses.dataclass(frozen=True)

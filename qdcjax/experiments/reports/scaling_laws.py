@@ -90,7 +90,9 @@ def exponents_section(workdir: Workdir, found: Findings) -> Section:
         points.setdefault(kind, []).append((data_exponent(d), in_data))
         jointly = [found.results.get(f"{name}_joint_alpha_{of}") for of in ("data", "model")]
         predicted = data_exponent(d), model_exponent(d)
-        rows.append([name, d, predicted[0], in_data, jointly[0], predicted[1], in_model, jointly[1]])
+        rows.append(
+            [name, d, predicted[0], in_data, jointly[0], predicted[1], in_model, jointly[1]]
+        )
     panel = {
         kind: dataclasses.replace(
             figures.series_of_intervals([x for x, _ in of], [y for _, y in of]), joined=False

@@ -37,6 +37,8 @@ TRAINING = {
     "learn": (),
     "critic": (),
 }
+# Sections of `TRAINING` of members, each of which has a device to itself.
+OF_MEMBERS = ("regression_training", "language_training")
 ONLINE = ("learn", "critic")  # sections of `TRAINING` whose steps follow from the rollouts
 ROLES = ("policy", "reference", "critic", "reward_model")
 SAMPLING = {
@@ -135,10 +137,10 @@ def key(config: Mapping[str, Any], use: str) -> jax.Array:
 
 def training(config: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
     """The training settings in a section of `TRAINING`, for a mesh."""
-    return _training(config[section], section, mesh)
+    return _training(config[section], section, None if section in OF_MEMBERS else mesh)
 
 
-def _training(fields: Mapping[str, Any], section: str, mesh: Mesh) -> TrainSettings:
+def _training(fields: Mapping[str, Any], section: str, mesh: Mesh | None) -> TrainSettings:
     optimizer = make(OptimizerConfig, fields["optimizer"], f"{section}.optimizer")
     fields = {**fields, "optimizer": optimizer}
     settings = make(TrainSettings, fields, section, TRAINING[section])
