@@ -377,6 +377,22 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
         fresh("--config.dimension.batch=50000", config=DIMENSION),
         ("dimension.batch=50,000:", "passages have 8 tokens"),
     ),
+    "fewer points than another batch": (
+        fresh("--config.sensitivity.batches=(100,50000)", config=DIMENSION),
+        ("sensitivity.batches: 50,000 points, and the text has",),
+    ),
+    "neighbours of no batch": (
+        fresh("--config.sensitivity.ks=(10,100)", config=DIMENSION),
+        ("sensitivity.ks=(10, 100) must be under the least of the batches, 100",),
+    ),
+    "policies of two tokenisers": (
+        lambda folder: fresh(
+            f"--config.checkpoint={runs.finished('sft')},"
+            f"{runs.finished('intrinsic_dimension')}/stages/width16-0",
+            config=DIMENSION,
+        )(folder),
+        ("have different tokenisers, so that their states are of different tokens",),
+    ),
     "fewer points than neighbours": (
         fresh("--config.dimension.k=100", config=DIMENSION),
         ("dimension.k=100 must be under batch=100",),

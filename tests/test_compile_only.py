@@ -58,6 +58,14 @@ def test_students_of_the_noise_study_are_compiled():
     assert "training step, 4 × 64 tokens" in done.stdout and "sampling, " in done.stdout
 
 
+def test_language_models_of_the_scaling_study_are_compiled_each_on_a_chip():
+    done = compile_for("v5e:2x2", config="configs/scaling_laws.py:smoke")
+    for name, members in (("base", 9), ("slim", 3)):
+        told = done.stdout.partition(f"{name}, {members} members, each 4 × 64 tokens")[2]
+        assert re.search(r"^  fits: \d+\.\d\d GiB a chip", told.strip("\n")), done.stdout
+    assert "received a chip" not in told, "no member needs another one"
+
+
 def test_a_critic_on_the_policy_s_trunk_is_part_of_its_update():
     shared = ("--config.mesh.fsdp=2", "--config.policy_gradient.critic=shared")
     done = compile_for("v5e:2x2", *shared, config="configs/ppo.py:smoke")

@@ -3,7 +3,6 @@
 How it depends on layer, position, width and training, with estimators and metrics side by side.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -118,8 +117,9 @@ def read_documents(
     passages = passages_of(found.held_out, settings)
     for places in itertools.pairwise(config["positions"]):
         places_in(passages, settings, places)
-    for batch in (settings.batch, config["sensitivity"]["batches"][-1]):
-        places_in(passages, dataclasses.replace(settings, batch=batch))
+    there, most = places_in(passages, settings)[1].size, config["sensitivity"]["batches"][-1]
+    if there < most:
+        raise ValueError(f"sensitivity.batches: {most:,} points, and the text has {there:,} places")
     return found
 
 
