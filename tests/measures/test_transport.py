@@ -57,6 +57,19 @@ def test_the_floor_is_that_of_fresh_samples_and_falls_with_their_size():
     assert moved.excess.low < moved.excess.value < moved.excess.high
 
 
+def test_a_pair_s_two_samples_are_both_fresh():
+    drawn = []
+
+    def noted(count: int, rng: np.random.Generator) -> np.ndarray:
+        drawn.append(square(count, rng))
+        return drawn[-1]
+
+    floor = floor_w1(noted, 30, pairs=3)
+    assert len({points.tobytes() for points in drawn}) == 6
+    pairs = zip(drawn[::2], drawn[1::2], strict=True)
+    assert floor.value == pytest.approx(np.mean([exact_w1(x, y) for x, y in pairs]))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qdcjax.tasks.manifolds import FlatTorus, Sphere
+from qdcjax.tasks.manifolds import FlatTorus, Sphere, embedding
 from qdcjax.tasks.regression import DistanceToAnchors
 
 TARGET = DistanceToAnchors(Sphere(3), width=10, anchors=5, seed=2)
@@ -19,6 +19,14 @@ def test_targets_are_standardised_distances_to_the_nearest_anchor():
     deviation = raw.std() / targets.std()
     gaps = np.abs(targets[:-1] - targets[1:]) * deviation
     assert (gaps <= np.linalg.norm(inputs[:-1] - inputs[1:], axis=1) / 10**0.5 + 1e-5).all()
+
+
+def test_targets_rank_points_by_their_nearest_anchor():
+    inputs, targets = TARGET.draw(200, 0)
+    points = inputs / 10**0.5 @ embedding(4, 10, seed=2)
+    anchors = Sphere(3).draw(5, np.random.default_rng([2, 0])).points
+    nearest = np.linalg.norm(points[:, None] - anchors, axis=-1).min(axis=1)
+    assert np.corrcoef(nearest, targets)[0, 1] == pytest.approx(1, abs=1e-6)
 
 
 def test_draws_differ_by_seed_and_anchors_do_not():
