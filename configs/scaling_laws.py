@@ -163,13 +163,9 @@ def gpu(config: ConfigDict) -> None:
     config.regression_training.update(training(steps=20_000, batch_size=256, learning_rate=5e-4))
     config.tokenizer.vocab_size = 8_192
     gpt2(config)
-    config.language.models = ConfigDict(
-        {"base": {}} | {f"width{width}": gpt2_shape(width) for width in (96, 192, 384, 576)}
-    )
-    config.language.update(context=1_024, held_out=262_144)
+    config.language.held_out = 262_144
     config.language.sizes = tuple(2**power for power in range(16, 22))
     config.language_training.update(training(steps=2_000, batch_size=32, learning_rate=6e-4))
-    config.dimension.prefix = 1_023
 
 
 def paper(config: ConfigDict) -> None:
@@ -191,19 +187,15 @@ def paper(config: ConfigDict) -> None:
             "tinystories": {**text("data_set"), "source": "roneneldan/TinyStories"},
         }
     )
-    config.language.models = ConfigDict(
-        {"base": {}} | {f"width{width}": gpt2_shape(width) for width in (96, 192, 384, 576)}
-    )
-    config.language.update(context=1_024, held_out=4_194_304)
+    config.language.held_out = 4_194_304
     config.language.sizes = tuple(2**power for power in range(21, 31))
     config.language_training.update(training(steps=20_000, batch_size=480, learning_rate=6e-4))
     config.language_training.microbatches = 30
     config.language_training.optimizer.update(warmup=0.1, final=0.1, b2=0.95, weight_decay=0.1)
-    config.dimension.prefix = 1_023
 
 
 def gpt2(config: ConfigDict) -> None:
-    """GPT-2's shape: 12 layers, learned positions, LayerNorm, biases, an MLP four times as wide.
+    """GPT-2's shape in five widths: learned positions, LayerNorm, biases, a wide MLP without gate.
 
     Regression keeps two heads and float32, below which its loss would end in rounding.
     """
@@ -211,6 +203,11 @@ def gpt2(config: ConfigDict) -> None:
     config.policy.update(gpt2_shape(width=768), positions="learned", max_length=1_024)
     config.policy.update(norm="layer", bias="all", mlp="gelu_tanh", dtype="bfloat16")
     config.policy.update(remat="dots", logit_chunk=256)
+    config.language.models = ConfigDict(
+        {"base": {}} | {f"width{width}": gpt2_shape(width) for width in (96, 192, 384, 576)}
+    )
+    config.language.context = 1_024
+    config.dimension.prefix = 1_023
 
 
 def gpt2_shape(width: int) -> dict[str, int]:
