@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, config_dict
 
 from configs import scaling_laws, sft
 
-PRESETS = ("smoke", "gpu")
+PRESETS = ("smoke", "study", "gpu")
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -29,9 +29,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.corpora = ConfigDict({"text": scaling_laws.text("standard_library")})
     config.tokenizer = ConfigDict({"vocab_size": 512})
     config.language = ConfigDict({"sizes": (524_288,), "context": 128, "held_out": 65_536})
-    config.models = ConfigDict(
-        {f"width{width}": scaling_laws.shape(layers=4, width=width) for width in (32, 64, 128)}
-    )
+    config.models = models(32, 64, 128)
     config.pretrain = scaling_laws.training(steps=400, batch_size=8, learning_rate=3e-3)
     config.layers = ()
     config.positions = (0, 8, 32, 64, 96, 127)
@@ -40,10 +38,8 @@ def get_config(preset: str = "") -> ConfigDict:
         {"ks": (5, 10, 20, 50, 100), "batches": (900, 1_800, 3_600, 7_200, 14_400)}
     )
     config.predictions = predictions()
-    if preset == "smoke":
-        smoke(config)
-    elif preset == "gpu":
-        gpu(config)
+    if preset in PRESETS:
+        {"smoke": smoke, "study": study, "gpu": gpu}[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -61,6 +57,17 @@ def smoke(config: ConfigDict) -> None:
     config.positions = (0, 32, 63)
     config.dimension.update(prefix=63, places=8, batch=100, farthest=16)
     config.sensitivity.update(ks=(10, 20), batches=(100, 200))
+
+
+def models(*widths: int) -> ConfigDict:
+    """Four layers, and widths."""
+    return ConfigDict({f"width{width}": scaling_laws.shape(4, width) for width in widths})
+
+
+def study(config: ConfigDict) -> None:
+    """S5 over the paper's widths, 64 to 512, on two CPU cores."""
+    config.models = models(64, 128, 256, 512)
+    config.pretrain.optimizer.learning_rate = 2e-3
 
 
 def gpu(config: ConfigDict) -> None:

@@ -126,7 +126,7 @@ def read_documents(
 def given_policies(
     config: Mapping[str, Any], workdir: Workdir, settings: DimensionSettings, mesh: Mesh
 ) -> tuple[list[Measured], list[str]]:
-    """The policies `config.checkpoint`, with places drawn anew for each seed.
+    """The policies `config.checkpoint`, narrow ones first, with places drawn anew for each seed.
 
     Raises:
       ValueError: they read text as different tokens, or are named alike.
@@ -135,7 +135,8 @@ def given_policies(
     sources = {Path(name).name: find_policy(name, config["model"]) for name in names}
     if len(sources) < len(names):
         raise ValueError(f"checkpoint={config['checkpoint']}: two policies have the same name")
-    policies = {name: load_policy(config, source, mesh) for name, source in sources.items()}
+    loaded = {name: load_policy(config, source, mesh) for name, source in sources.items()}
+    policies = dict(sorted(loaded.items(), key=lambda item: item[1].model.config.width))
     first, *others = policies
     for other in others:
         if token_texts(policies[other]) != token_texts(policies[first]):
@@ -156,14 +157,15 @@ def given_policies(
 def own_policies(
     config: Mapping[str, Any], workdir: Workdir, settings: DimensionSettings, mesh: Mesh
 ) -> tuple[list[Measured], list[str]]:
-    """Stages `<model>-<seed>`: a language model of each shape and seed."""
+    """Stages `<model>-<seed>`: a language model of each shape and seed, narrow ones first."""
     tokenizer = corpora.train_tokenizer(config, workdir)
     documents = read_documents(config, workdir, settings, tokenizer, "tokenizer")
     rows = corpora.rows_of(documents.train, tokenizer, config["language"]["context"])
     examples = [{name: of[row] for name, of in rows.items()} for row in range(len(rows["tokens"]))]
     training = from_config.training(config, "pretrain", mesh)
     measured, stages = [], []
-    for name, seed in itertools.product(config["models"], config["seeds"]):
+    models = sorted(config["models"], key=lambda name: config["models"][name]["width"])
+    for name, seed in itertools.product(models, config["seeds"]):
         stage = f"{name}-{seed}"
 
         def make(folder: Path, name=name, seed=seed, stage=stage) -> None:

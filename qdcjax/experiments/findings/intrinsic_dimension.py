@@ -22,8 +22,8 @@ class Findings:
     Attributes:
       results: name → number or estimate; the summary.
       verdicts: one a prediction.
-      layers, positions, sensitivity: rows of the tables.
-      models: names, in the config's order.
+      layers, positions, sensitivity: rows of the tables, narrow models first.
+      models: names, narrow ones first.
     """
 
     results: Mapping[str, float | Interval]
@@ -52,9 +52,9 @@ def find(
             name = f"{model}_{estimator.lower()}_{metric}"
             name += f"_{k}" if estimator == "Gride" else ""
             results[name] = over_seeds(layers, wanted | {"k": k})
-    results["points_dropped"] = float(sum(row["dropped"] for row in layers))
     widest = models[-1]
     euclidean = [row for row in layers if (row["estimator"], row["metric"]) == (MLE, "euclidean")]
+    results["points_dropped"] = float(sum(row["dropped"] for row in euclidean if row["layer"]))
     settled = [row for row in positions if row["metric"] == "euclidean" and row["first"] >= SETTLED]
     of_widest = [row for row in euclidean if row["model"] == widest]
     statistics = {

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from qdcjax.experiments.findings.intrinsic_dimension import Findings, over_seeds
 from qdcjax.experiments.running import publish
 from qdcjax.experiments.stages.dimensions import GRIDE, MLE, TWO_NN, DimensionSettings
@@ -61,7 +63,10 @@ def layers_section(workdir: Workdir, found: Findings, settings: DimensionSetting
         "layers.png",
         panels,
         "layer (0: the embedding)",
-        f"{words(settings)}. The cosine distance halves a dimension, for 1 − cos θ ≈ θ² / 2.",
+        f"{words(settings)}. The cosine distance halves a dimension, for 1 − cos θ ≈ θ² / 2. The "
+        "embedding has as many different points as tokens; points that equal another one are "
+        "dropped.",
+        log_y=True,
     )
 
 
@@ -117,25 +122,35 @@ def training_sections(
     workdir: Workdir, found: Findings, settings: DimensionSettings
 ) -> list[Section]:
     """Dimension and loss over training; none of a policy that was given."""
-    records = {
-        name: read_metrics(workdir.path / METRICS_FILE, name)
-        for name in workdir.seconds
-        if name.rpartition("-")[0] in found.models
+    stages = {
+        model: [name for name in workdir.seconds if name.rpartition("-")[0] == model]
+        for model in found.models
     }
-    if not records:
+    if not any(stages.values()):
         return []
     metrics = {f"dimension, {metric}": f"dimension_{metric}" for metric in settings.metrics}
     panels = {
-        label: {
-            name: figures.Series(
-                [r["step"] for r in rows if metric in r], [r[metric] for r in rows if metric in r]
-            )
-            for name, rows in records.items()
-        }
+        label: {model: over_steps(workdir, names, metric) for model, names in stages.items()}
         for label, metric in (metrics | {"loss": "loss"}).items()
     }
-    text = f"The last layer; {words(settings)}. A line is a model and its seed."
-    return [drawn(workdir, "Training", "training.png", panels, "optimiser steps", text)]
+    caption = "The mean over seeds, with the least and the largest."
+    return [
+        drawn(
+            workdir, "Training", "training.png", panels, "optimiser steps",
+            f"The last layer; {words(settings)}.", caption=caption,
+        )
+    ]  # fmt: skip
+
+
+def over_steps(workdir: Workdir, stages: Sequence[str], metric: str) -> figures.Series:
+    """The mean, least and largest of a metric over stages that log it at the same steps."""
+    logs = [
+        {row["step"]: row[metric] for row in read_metrics(workdir.path / METRICS_FILE, stage)
+         if metric in row}
+        for stage in stages
+    ]  # fmt: skip
+    values = np.array([[log[step] for step in sorted(logs[0])] for log in logs])
+    return figures.Series(sorted(logs[0]), values.mean(0), values.min(0), values.max(0))
 
 
 def estimators_section(found: Findings) -> Section:
@@ -175,8 +190,10 @@ def drawn(
     x_label: str,
     text: str,
     log_x: bool = False,
+    log_y: bool = False,
+    caption: str = "Intervals are Student's over seeds.",
 ) -> Section:
     """A section with one figure."""
-    figure = figures.lines(panels, x_label, log_x=log_x)
+    figure = figures.lines(panels, x_label, log_x=log_x, log_y=log_y)
     path = figures.save(figure, workdir.path / "figures" / file)
-    return Section(title, text, [Plate(path, "Intervals are Student's over seeds.")])
+    return Section(title, text, [Plate(path, caption)])
