@@ -53,7 +53,7 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     config.language = ConfigDict(
         {
-            "sizes": (32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576),
+            "sizes": (8_192, 16_384, 32_768, 65_536, 131_072, 262_144),
             "context": 128,
             "held_out": 32_768,
             "models": {
@@ -63,7 +63,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.language_training = training(steps=1_000, batch_size=8, learning_rate=3e-3)
+    config.language_training = training(steps=2_000, batch_size=8, learning_rate=3e-3)
     config.dimension = dimension()
     config.predictions = predictions()
     if preset in PRESETS:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 import jax
@@ -11,7 +12,9 @@ from numpy.typing import ArrayLike
 
 Metric = Literal["euclidean", "cosine", "angular"]
 METRICS = ("euclidean", "cosine", "angular")
-HELD = 1 << 24  # squared distances that are held at one time, of one block of points to all
+# Points in a block: as many as leave its distances to all others in the cache, but enough to read
+# all points seldom; and the most distances that are held at one time.
+CACHED, ROWS, HELD = 1 << 20, 256, 1 << 24
 SPARE = 8  # candidates more than are asked for, since the first pass rounds
 
 
@@ -60,7 +63,7 @@ def nearest(points: ArrayLike, k: int, metric: Metric = "euclidean") -> Neighbou
             f"k={k} needs at least {k + 1} different points, and there are {count:,}"
             + (f" ({dropped:,} of {len(given):,} equal another one)" if dropped else "")
         )
-    block = max(1, min(count, HELD // count))
+    block = max(1, min(count, max(ROWS, CACHED // count), HELD // count))
     blocks = np.arange(-(-count // block) * block).reshape(-1, block) % count
     found = np.asarray(_nearest(jnp.asarray(x), jnp.asarray(blocks), k), np.float64)
     chords = np.sqrt(found.reshape(-1, k)[:count])
@@ -121,8 +124,25 @@ def _nearest(x: jax.Array, blocks: jax.Array, k: int) -> jax.Array:
         products = jnp.matmul(own, x.T, precision="highest")
         squares = jnp.maximum(norms[rows][:, None] + norms - 2 * products, 0)
         squares = squares.at[jnp.arange(len(rows)), rows].set(jnp.inf)
-        _, near = jax.lax.top_k(-squares, candidates)
+        near = smallest(squares, candidates)
         exact = jnp.sum((own[:, None] - x[near]) ** 2, axis=-1)
         return jnp.sort(exact, axis=1)[:, :k]
 
     return jax.lax.map(of_block, blocks)
+
+
+def smallest(values: jax.Array, count: int) -> jax.Array:
+    """Columns [R, count] of the least values of each row [R, n], in any order.
+
+    A row is cut into groups. The least `count` values lie in the `count` groups whose own least
+    values are the least: all but these are left out before anything is sorted.
+    """
+    rows, n = values.shape
+    width = max(1, math.isqrt(n // count))
+    padding = ((0, 0), (0, -n % width))
+    groups = jnp.pad(values, padding, constant_values=jnp.inf).reshape(rows, -1, width)
+    _, taken = jax.lax.top_k(-groups.min(axis=-1), count)
+    members = jnp.take_along_axis(groups, taken[..., None], axis=1).reshape(rows, -1)
+    columns = (taken[..., None] * width + jnp.arange(width)).reshape(rows, -1)
+    _, at = jax.lax.top_k(-members, count)
+    return jnp.take_along_axis(columns, at, axis=1)

@@ -15,7 +15,7 @@ DELTA = 1e-3  # of Huber's loss: residuals of log loss over it count by their si
 # Where fits start from: each exponent, and the floor's share of the least loss.
 EXPONENTS = (0.1, 0.6)
 FLOORS = (0.05, 0.5, 0.95)
-LIMITS = (-1.0, 4.0)  # of an exponent beside a floor
+LIMITS = (-1.0, 4.0)  # of an exponent beside another term
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,8 @@ def fit_law(sizes: ArrayLike, losses: ArrayLike, floor: bool = True) -> Law:
         min Σ_p Huber_δ( log(exp(e) + Σ_i exp(a_i − α_i log x_pi)) − log L_p ),
 
     a sum and not a mean, from a grid of starts (Hoffmann et al. 2022, "Training Compute-Optimal
-    Large Language Models", section 3.3); beside a floor α_i stays between −1 and 4. With one size
-    it is a power law with or without a floor, with data and parameters the joint surface.
+    Large Language Models", section 3.3); beside another term α_i stays between −1 and 4. With one
+    size it is a power law with or without a floor, with data and parameters the joint surface.
 
     Args:
       sizes: [P] or [P, V], positive.
@@ -170,8 +170,8 @@ def _law(x: np.ndarray, y: np.ndarray, floor: bool, starts: list[np.ndarray]) ->
             [shares[:, :terms], -shares[:, :terms] * centred, shares[:, terms:]], axis=1
         )
 
-    # Without a floor nothing leads an exponent astray, and a free problem is solved faster.
-    low, high = LIMITS if floor else (-np.inf, np.inf)
+    # Alone, nothing leads an exponent astray, and a free problem is solved faster.
+    low, high = LIMITS if floor or terms > 1 else (-np.inf, np.inf)
     free = np.full(terms, np.inf)
     bounds = (
         np.concatenate([-free, np.full(terms, low), [-np.inf] * floor]),

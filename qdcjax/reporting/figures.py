@@ -112,7 +112,7 @@ def lines(
         xs = np.unique(np.concatenate([np.asarray(s.x, float) for s in panel.values()]))
         if log_x:
             ax.set_xscale("log", base=2)
-            ax.set_xticks(xs, [f"{x:g}" for x in xs])
+            ax.set_xticks(xs, [_short(x) for x in xs])
             ax.xaxis.set_minor_locator(NullLocator())
         elif len(xs) <= 12 and np.all(xs == np.round(xs)):
             ax.set_xticks(xs, [f"{x:,.0f}" for x in xs])
@@ -330,6 +330,14 @@ def _label(ax: Axes, x_label: str, y_label: str, percent: bool = False) -> None:
     if percent:
         ax.yaxis.set_major_locator(MaxNLocator("auto", steps=(1, 2, 5, 10)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g} %"))
+
+
+def _short(x: float) -> str:
+    """A number of three digits: 900, 14.4k, 1.05M, 3.2G."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if x >= size:
+            return f"{x / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{x:g}"
 
 
 def _limit_shares(ax: Axes, panel: Mapping[str, Series]) -> None:

@@ -44,6 +44,17 @@ def test_neighbours_are_exact_whatever_the_block(held, monkeypatch):
     np.testing.assert_allclose(nearest(x, 9).distances, all_distances(x)[:, :9], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (7, 7), (40, 9), (997, 13), (1_000, 1)])
+def test_the_least_values_of_a_row_are_all_found(n, count):
+    rng = np.random.default_rng(n)
+    values = rng.integers(0, 30, size=(50, n)).astype(np.float32)  # with many that are equal
+    values[:, rng.integers(n)] = np.inf if n > count else 3
+    found = np.asarray(neighbours.smallest(values, count))
+    assert all(len(set(row.tolist())) == count for row in found) and found.max() < n
+    kept = np.sort(np.take_along_axis(values, found, axis=1), axis=1)
+    np.testing.assert_array_equal(kept, np.sort(values, axis=1)[:, :count])
+
+
 def test_far_from_the_origin_and_with_far_points_neighbours_stay_exact():
     x = np.random.default_rng(1).normal(size=(300, 10))
     x[:3] *= 3_000

@@ -42,6 +42,13 @@ def test_the_joint_surface_is_found():
     np.testing.assert_allclose(law(*sizes.T), losses, rtol=1e-6)
 
 
+def test_a_term_that_the_runs_hardly_tell_stays_within_limits():
+    sizes = np.array([[n, 1e6] for n in SIZES] + [[SIZES[-1], 2e6], [SIZES[-1], 4e6]])
+    law = fit_law(sizes, 5 * sizes[:, 0] ** -0.3, floor=False)
+    assert -1 <= law.exponents[1] <= 4
+    np.testing.assert_allclose(law(*sizes.T), 5 * sizes[:, 0] ** -0.3, rtol=1e-3)
+
+
 def test_a_run_that_failed_moves_the_law_little():
     losses = 5 * SIZES**-0.3 * np.exp(0.001 * np.random.default_rng(0).normal(size=9))
     losses[0] *= 3

@@ -59,6 +59,13 @@ def test_log_axis_has_a_tick_at_each_k():
     assert ax.yaxis.get_major_formatter()(0.25, 0) == "25 %"
 
 
+def test_large_numbers_of_a_log_axis_are_short():
+    sizes = [900, 2_048, 14_400, 262_144, 1_048_576, 3e9]
+    (ax,) = figures.lines({"loss": {"": figures.Series(sizes, sizes)}}, "n", log_x=True).axes
+    shown = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert shown == ["900", "2048", "14.4k", "262k", "1.05M", "3G"]
+
+
 @pytest.mark.parametrize(
     ("y", "low", "high", "limits"),
     [
