@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import runs
+from datasets import Dataset
 
 pytestmark = pytest.mark.slow
 
@@ -117,3 +118,23 @@ def test_a_comparison_s_members_and_verdicts():
         ppo["start_greedy_accuracy_test"]
     )
     assert summary["reranked_start_rerank_at_4"] == pytest.approx(before["rerank_at_4_test"])
+
+
+def test_policies_of_one_run_are_measured_side_by_side_narrow_ones_first(tmp_path):
+    """The last layer's dimension of given policies is what the run that trained them found."""
+    trained = runs.finished("intrinsic_dimension")
+    stages = [trained / "stages" / name for name in ("width32-0", "width16-0")]
+    asked = f"--config.checkpoint={','.join(map(str, stages))}"
+    runs.run("configs/intrinsic_dimension.py:smoke", tmp_path / "run", asked, "--config.seeds=(0,)")
+    found = read(tmp_path / "run" / "summary.json")
+    models = [
+        name.removesuffix("_mle_euclidean") for name in found if name.endswith("mle_euclidean")
+    ]
+    assert models == ["width16-0", "width32-0"]
+    rows = Dataset.from_file(str(next((trained / "stages/layers").glob("part-*0/*.arrow"))))
+    (row,) = [
+        row for row in rows
+        if (row["model"], row["seed"], row["layer"]) == ("width16", 0, 1)
+        and (row["estimator"], row["metric"]) == ("MLE", "euclidean")
+    ]  # fmt: skip
+    assert found["width16-0_mle_euclidean"] == pytest.approx(row["dimension"], rel=1e-5)
