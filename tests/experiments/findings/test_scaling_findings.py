@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import scaling_laws as config_of
-from qdcjax.experiments.findings.scaling_laws import curves, find, saved, surfaces
+from qdcjax.experiments.findings.scaling_laws import Curve, curves, find, order, saved, surfaces
 from qdcjax.experiments.running import from_config
 from qdcjax.measures.scaling import data_exponent
 
@@ -109,6 +109,15 @@ def test_other_slopes_fail():
     found = find(steeper, text(), KNOWN, measured(), predictions)
     outcomes = {verdict.prediction.name: verdict.outcome for verdict in found.verdicts}
     assert outcomes["S1_ambient"] == "fails"
+
+
+def test_one_pair_out_of_order_is_enough():
+    slopes = {"a": 0.9, "b": 0.2, "c": 0.5}
+    data = {(name, 0): Curve(np.array(SIZES), np.ones((3, 4))) for name in slopes}
+    alphas = {(name, 0): np.full(3, slope) for name, slope in slopes.items()}
+    found = order(data, alphas, {"a": 2, "b": 4, "c": 6})
+    assert found.value == pytest.approx(0.2 - 0.5)
+    assert order(data, alphas, {"a": 2, "c": 4, "b": 6}).value == pytest.approx(0.5 - 0.2)
 
 
 def test_one_seed_has_the_intervals_of_resampled_sizes():
