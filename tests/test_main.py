@@ -49,7 +49,7 @@ STAGES_OF = {
     | {f"{kind}-test-{size}" for kind in ("greedy", "samples") for size in ("small", "large")},
     "configs/intrinsic_dimension.py": {"predictions", "tokenizer", "corpus-text"}
     | {f"width{width}-{seed}" for width in (16, 32) for seed in (0, 1)}
-    | {"layers", "positions"},
+    | {"layers", "positions", "sensitivity"},
     "configs/scaling_laws.py": {"predictions", "tokenizer", "dimensions"}
     | {f"regression-16-{model}" for model in ("base", "slim", "deep")}
     | {f"corpus-{name}" for name in ("python", "stories", "sums")}
