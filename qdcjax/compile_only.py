@@ -163,6 +163,7 @@ def _members(config: Mapping[str, Any], mesh: Mesh) -> list[Work]:
         model = language_models.model_of(config, name, config["tokenizer"]["vocab_size"])
         sizes = of["sizes"] if name == BASE else of["sizes"][-1:]
         count = len(config["corpora"]) * len(sizes) * len(config["seeds"])
+        made = -(-count // mesh.size) * mesh.size  # the last one again, where chips are left
         parameters = count_params(param_shapes(model))
         print(f"{name}: {parameters:,} parameters, {_shape(model.config)}")
         works.append(
@@ -179,7 +180,7 @@ def _members(config: Mapping[str, Any], mesh: Mesh) -> list[Work]:
                     at_once=config["members_at_once"],
                 ),
                 flops=count * step_flops(model.config, rows, length),
-                again=4 / 3 if model.config.remat == "full" else 1.0,
+                again=made / count * (4 / 3 if model.config.remat == "full" else 1.0),
                 reads=lambda found: 2.0 * found.arguments,
                 items=count * rows * length,
             )

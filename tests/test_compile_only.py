@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import runs
 
+from configs import scaling_laws
+from qdcjax.compile_only import _members
+from qdcjax.training.sharding import MeshConfig, make_mesh
+
 pytestmark = pytest.mark.parity
 NOWHERE = Path("no-such-folder")
 
@@ -65,6 +69,13 @@ def test_language_models_of_the_scaling_study_are_compiled_each_on_a_chip():
         assert re.search(r"^  fits: \d+\.\d\d GiB a chip", told.strip("\n")), done.stdout
     received = re.findall(r"([\d.]+) GB received a chip", done.stdout)
     assert set(received) <= {"0.00"}, "members share nothing but what is logged of them"
+
+
+def test_members_that_are_made_again_on_spare_chips_are_work_for_nothing(devices):
+    mesh = make_mesh(MeshConfig(4), devices[:4])
+    base, slim = _members(scaling_laws.get_config("smoke").to_dict(), mesh)
+    assert (base.again, slim.again) == (pytest.approx(12 / 9), pytest.approx(4 / 3))
+    assert base.flops / 9 > slim.flops / 3 > 0
 
 
 def test_a_critic_on_the_policy_s_trunk_is_part_of_its_update():
