@@ -157,7 +157,8 @@ def test_the_joint_surface_is_that_of_planted_losses():
         for size in (SIZES if model == "base" else SIZES[-1:])
         for seed in range(2)
     ]  # fmt: skip
-    found = surfaces(rows)
+    deep = [{**row, "model": "deep", "layers": 8, "parameters": 900} for row in rows[:2]]
+    found = surfaces(rows + deep)
     assert list(found) == [("text", 0)] and found["text", 0][0].shape == (12, 2)
     found = find([], rows, {}, measured=[{**m, "data": "text"} for m in measured()], predictions={})
     assert found.results["text_joint_alpha_data"].value == pytest.approx(0.4, abs=0.01)

@@ -15,7 +15,7 @@ from qdcjax.experiments.stages.dimensions import (
 )
 from qdcjax.experiments.stages.hidden_states import places_of, states_at
 from qdcjax.experiments.stages.layer_dimensions import layers_of
-from qdcjax.measures.intrinsic_dimension import mle
+from qdcjax.measures.intrinsic_dimension import gride, mle, two_nn
 from qdcjax.models.transformer import hidden_states
 from qdcjax.tasks.manifolds import Sphere
 from qdcjax.training.sharding import MeshConfig, make_mesh, param_shardings
@@ -89,8 +89,12 @@ def test_rows_name_estimator_metric_and_scale():
     for row in rows:
         assert row["low"] < row["dimension"] < row["high"] and row["dropped"] == 0
     whole = dataclasses.replace(SETTINGS, batch=90)
-    found = likelihoods(points, whole)[0]["dimension"]
-    assert found == pytest.approx(mle(points, 5, aggregate="arithmetic").dimension, rel=1e-5)
+    found = {(row["estimator"], row["k"]): row["dimension"] for row in all_estimators(points, whole)
+             if row["metric"] == "euclidean"}  # fmt: skip
+    alone = mle(points, 5, aggregate="arithmetic").dimension
+    assert found["MLE", 5] == pytest.approx(alone, rel=1e-5)
+    assert found["TwoNN", 2] == pytest.approx(two_nn(points).dimension, rel=1e-5)
+    assert found["Gride", 8] == pytest.approx(gride(points, 8)[8].dimension, rel=1e-5)
 
 
 def test_several_k_and_batches_are_each_what_they_are_alone():
