@@ -22,7 +22,7 @@ from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import language_models
 from qdcjax.experiments.stages.fine_tuning import own_shape
 from qdcjax.experiments.stages.policies import file_shape
-from qdcjax.experiments.stages.scaling_members import BASE
+from qdcjax.experiments.stages.scaling_members import sizes_of
 from qdcjax.models import pretrained
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer, count_params, param_shapes
@@ -161,8 +161,7 @@ def _members(config: Mapping[str, Any], mesh: Mesh) -> list[Work]:
     rows, length, works = settings.batch_size, of["context"], []
     for name in of["models"]:
         model = language_models.model_of(config, name, config["tokenizer"]["vocab_size"])
-        sizes = of["sizes"] if name == BASE else of["sizes"][-1:]
-        count = len(config["corpora"]) * len(sizes) * len(config["seeds"])
+        count = len(config["corpora"]) * len(sizes_of(of, name)) * len(config["seeds"])
         made = -(-count // mesh.size) * mesh.size  # the last one again, where chips are left
         parameters = count_params(param_shapes(model))
         print(f"{name}: {parameters:,} parameters, {_shape(model.config)}")

@@ -15,6 +15,7 @@ from qdcjax.experiments.reports import scaling_laws as scaling_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import corpora, language_models, regression
 from qdcjax.experiments.stages.dimensions import DimensionSettings, likelihoods, points_at
+from qdcjax.experiments.stages.layer_dimensions import columns
 from qdcjax.experiments.stages.scaling_members import BASE
 from qdcjax.training.store import load_model
 from qdcjax.workdir import Workdir
@@ -113,7 +114,7 @@ def measure(
         held_out = documents[corpus].held_out
         points = points_at(policy, held_out, settings, [layer], f"states {corpus}-{seed}")[0]
         rows = [{"data": corpus, "seed": seed, **row} for row in likelihoods(points, settings)]
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        return columns(rows)
 
     parts = list(itertools.product(documents, config["seeds"]))
     after = [language_models.stage_of(BASE)]

@@ -334,9 +334,9 @@ def _label(ax: Axes, x_label: str, y_label: str, percent: bool = False) -> None:
 
 def _short(x: float) -> str:
     """A number of three digits: 900, 14.4k, 1.05M, 3.2G."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if x >= size:
-            return f"{x / (1e3 if letter == 'k' else size):.3g}{letter}"
+    for least, unit, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if x >= least:
+            return f"{x / unit:.3g}{letter}"
     return f"{x:g}"
 
 

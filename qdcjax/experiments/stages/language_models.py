@@ -12,7 +12,7 @@ from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import fine_tuning
 from qdcjax.experiments.stages.corpora import Documents, rows_of
-from qdcjax.experiments.stages.scaling_members import BASE, Member, learn, together
+from qdcjax.experiments.stages.scaling_members import Member, learn, sizes_of, together
 from qdcjax.files import write_part
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.losses import language_model_loss
@@ -67,8 +67,8 @@ def losses_of(
     It keeps the losses, and the models of all of a corpus.
     """
     of, stage = config["language"], stage_of(name)
-    context, sizes = of["context"], of["sizes"] if name == BASE else of["sizes"][-1:]
-    counts = [size // context for size in sizes]
+    context = of["context"]
+    counts = [size // context for size in sizes_of(of, name)]
     model = model_of(config, name, tokenizer.vocab_size)
     settings = from_config.training(config, "language_training", mesh)
 

@@ -17,8 +17,6 @@ from qdcjax.experiments.stages.dimensions import (
 from qdcjax.training.store import StoredModel
 from qdcjax.workdir import Workdir
 
-Documents = Sequence[Sequence[int]]
-
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
@@ -34,7 +32,7 @@ class Measured:
     name: str
     seed: int
     policy: StoredModel
-    documents: Documents
+    documents: Sequence[Sequence[int]]
 
 
 def layers_of(policy: StoredModel, asked: Sequence[int]) -> list[int]:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import fine_tuning
-from qdcjax.experiments.stages.scaling_members import BASE, Member, learn, together
+from qdcjax.experiments.stages.scaling_members import BASE, Member, learn, sizes_of, together
 from qdcjax.models.transformer import Transformer
 from qdcjax.tasks import manifolds
 from qdcjax.tasks.regression import DistanceToAnchors
@@ -89,7 +89,7 @@ def losses_of(
 ) -> datasets.Dataset:
     """Table `regression-<D>-<model>`: every manifold, size and seed, in one program."""
     of, stage = config["regression"], f"regression-{width}-{name}"
-    sizes = of["sizes"] if name == BASE else of["sizes"][-1:]
+    sizes = sizes_of(of, name)
     settings = from_config.training(config, "regression_training", mesh)
 
     def make(sizes: Sequence[int]) -> dict[str, list]:

@@ -50,6 +50,11 @@ class Data:
     held_out: Mapping[str, np.ndarray]
 
 
+def sizes_of(section: Mapping[str, Any], model: str) -> Sequence[int]:
+    """What the model `<section>.models.<model>` learns of `<section>.sizes`."""
+    return section["sizes"] if model == BASE else section["sizes"][-1:]
+
+
 def together(
     members: Sequence[Member],
     source: Callable[[Member], Hashable],
