@@ -18,7 +18,13 @@ def get_config(preset: str = "") -> ConfigDict:
     config.checkpoint = config_dict.placeholder(str)
     config.model = "student"
     config.expert_iteration = ConfigDict(
-        {"rounds": 2, "init_from": "start", "most_per_question": 4, "true_equations": False}
+        {
+            "rounds": 2,
+            "init_from": "start",
+            "most_per_question": 4,
+            "references": False,
+            "true_equations": False,
+        }
     )
     config.rollouts = ConfigDict(
         {
@@ -62,7 +68,7 @@ def smoke(config: ConfigDict) -> None:
 
 def gsm8k(config: ConfigDict) -> None:
     """A pretrained student on all questions of GSM8K's train split; the paper has K = 96."""
-    config.expert_iteration.update(rounds=2, most_per_question=16)
+    config.expert_iteration.update(rounds=2, most_per_question=16, references=True)
     config.rollouts.update(split="train", questions=0, max_new_tokens=256, batch_size=768)
     if config.preset != "smollm2":
         config.expert_iteration.update(rounds=5, most_per_question=0)

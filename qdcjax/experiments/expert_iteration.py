@@ -2,7 +2,7 @@
 
 Round i: sample K solutions of every training question from the last policy; keep the right ones
 with the rounds before, D_i = R_i ∪ D_{i−1}, each sequence of operations once a question; fine-tune
-on D_i from the starting point, not from the last policy.
+on D_i from the starting point, not from the last policy. D_0 may be the reference solutions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,7 +100,8 @@ def learn(
 
     def make(folder: Path) -> None:
         found = datasets.concatenate_datasets(list(rollouts))
-        kept = found.select(select(found, settings))
+        references = first_solutions(problems, settings)
+        kept = found.select(select(found, settings, references))
         if not len(kept):
             raise ValueError(
                 f"none of the {len(found):,} rollouts has a right answer, so there is nothing to "
@@ -110,7 +111,8 @@ def learn(
         fine_tuning.fine_tune(
             config,
             start,
-            solution_examples(start, problems, kept),
+            fine_tuning.reference_examples(start, references)
+            + solution_examples(start, problems, kept),
             training,
             seed=config["seed"],
             workdir=workdir,
@@ -124,21 +126,34 @@ def learn(
     return load_model(workdir.stage(name, fields, [last, *tables], make), mesh)
 
 
+def first_solutions(problems: Sequence[Problem], settings: ExpertIteration) -> list[Problem]:
+    """D_0: the problems whose reference solutions every round learns from."""
+    if not settings.references:
+        return []
+    for problem in problems:
+        if not problem.solution:
+            raise ValueError(
+                f"expert_iteration.references: {problem.id} has no reference solution to learn"
+            )
+    return list(problems)
+
+
 def learned_from(
     problems: Sequence[Problem], rollouts: Sequence[datasets.Dataset], settings: ExpertIteration
 ) -> dict[str, Interval | int]:
     """What the rounds so far have to learn from, over the training questions.
 
-    `rollouts` and `kept` count; `rollout_accuracy` is that of the last round; `covered` is the
-    share of questions with a right rollout so far, and `distinct_right` how many different ones a
-    question has.
+    `rollouts` counts, and `kept` is the size of D_i; `rollout_accuracy` is that of the last round;
+    `covered` is the share of questions with a right rollout so far, and `distinct_right` how many
+    different ones a question has.
     """
     questions, last = [problem.id for problem in problems], rollouts[-1]
     joined = datasets.concatenate_datasets(list(rollouts))
     distinct = distinct_right(questions, joined)
+    references = first_solutions(problems, settings)
     return {
         "rollouts": len(joined),
-        "kept": len(select(joined, settings)),
+        "kept": len(references) + len(select(joined, settings, references)),
         "rollout_accuracy": bootstrap(np.asarray(last["correct"][:], float), last["problem_id"][:]),
         "covered": bootstrap(distinct > 0, questions),
         "distinct_right": bootstrap(distinct, questions),

@@ -1,7 +1,7 @@
 """Which rollouts expert iteration learns from (Havrilla et al. 2024, arXiv 2403.04642).
 
 D_i = R_i ∪ D_{i−1}: the right rollouts of round i join those of the rounds before it, and of
-solutions with the same operations a question keeps one.
+solutions with the same operations a question keeps one. D_0 is empty, or the reference solutions.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from qdcjax.tasks.arithmetic import equations, solution_key
+from qdcjax.tasks.problem import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,8 @@ class ExpertIteration:
         `last` policy, which forgets less of what it drifted to.
       most_per_question: solutions of one question, the first ones sampled; 0 for all. Without a
         cap the questions with many ways to the answer have more weight.
+      references: whether D_0 holds the questions' reference solutions. A policy that is rarely
+        right learns its few right rollouts by heart without them.
       true_equations: whether a right answer with a false equation on its way is dropped. That is
         process supervision: off where methods are compared that see answers only.
     """
@@ -31,6 +34,7 @@ class ExpertIteration:
     rounds: int
     init_from: Literal["start", "last"] = "start"
     most_per_question: int = 0
+    references: bool = False
     true_equations: bool = False
 
     def __post_init__(self):
@@ -41,16 +45,19 @@ class ExpertIteration:
             raise ValueError(f"init_from={self.init_from!r} must be start or last")
 
 
-def select(rollouts: Mapping[str, Sequence], settings: ExpertIteration) -> list[int]:
+def select(
+    rollouts: Mapping[str, Sequence], settings: ExpertIteration, references: Sequence[Problem] = ()
+) -> list[int]:
     """Rows of the solutions to learn from, in order.
 
     Args:
       rollouts: columns `problem_id`, `text`, `correct`; those of several rounds one after another.
       settings: what is kept.
+      references: D_0, problems whose own solutions are learned too.
     """
     kept: list[int] = []
-    seen: set[tuple[str, str]] = set()
-    counts: Counter[str] = Counter()
+    seen = {(problem.id, solution_key(problem.solution)) for problem in references}
+    counts = Counter(problem.id for problem in references)
     columns = (rollouts[name][:] for name in ("problem_id", "text", "correct"))
     for row, (question, text, correct) in enumerate(zip(*columns, strict=True)):
         solution = question, solution_key(text)

@@ -81,6 +81,45 @@ def test_what_the_rounds_have_to_learn_from():
     assert growth(PROBLEMS, [FIRST, SECOND]).value == pytest.approx(4 / 3)
 
 
+def test_references_are_learned_beside_the_rollouts():
+    settings = ExpertIteration(rounds=2, references=True)
+    problems = [Problem(name, "?", "5", "<<2+3=5>>") for name in "abc"]
+    found = learned_from(problems, [FIRST, SECOND], settings)
+    assert found["kept"] == 3 + 3, "of the rollouts, what differs from its reference"
+    with pytest.raises(ValueError, match=r"^expert_iteration\.references: a has no reference"):
+        learned_from(PROBLEMS, [FIRST], settings)
+
+
+@pytest.mark.parametrize("references", [False, True])
+def test_a_round_learns_its_references_first(tmp_path, monkeypatch, policy, references):
+    config = config_of.get_config("smoke")
+    config.expert_iteration.references = references
+    problems = [Problem(name, "?", "5", "<<2+3=5>>5") for name in "abc"]
+    rows = [["a", "<<4+1=5>>", True, [7], [True]], ["b", "<<2+3=5>>", True, [8], [True]]]
+    found = datasets.Dataset.from_list(
+        [dict(zip((*NAMES, "tokens", "sampled"), row, strict=True)) for row in rows]
+    )
+    learned = []
+    for module, name, does in (
+        (expert_iteration, "load_policy", lambda *_: policy),
+        (expert_iteration, "load_model", lambda *_: policy),
+        (expert_iteration.fine_tuning, "fine_tune", lambda *rest, **_: learned.extend(rest[2])),
+    ):
+        monkeypatch.setattr(module, name, does)
+    workdir = Workdir(tmp_path / "run", config.to_dict())
+    workdir.stage("rollouts-1", [], [], lambda _: None)
+    workdir.stage("student", [], [], lambda _: None)
+    expert_iteration.learn(
+        config.to_dict(), workdir, tmp_path, problems, [found], "round-1", "student"
+    )
+    own = policy.tokenizer.encode("<<2+3=5>>5")
+    ends = [example["tokens"].tolist() for example in learned]
+    if references:
+        assert [tokens[-1 - len(own) : -1] for tokens in ends[:3]] == [own] * 3
+        ends = ends[3:]
+    assert [tokens[-1] for tokens in ends] == ([7] if references else [7, 8])
+
+
 @pytest.mark.parametrize(
     ("init_from", "begins"), [("start", ["source"] * 3), ("last", ["source", "round-1", "round-2"])]
 )

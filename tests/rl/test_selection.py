@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdcjax.rl.selection import ExpertIteration, distinct_right, select
+from qdcjax.tasks.problem import Problem
 
 ADD = "<<2+3=5>>5\n#### 5"
 ADD_IN_OTHER_WORDS = "First, <<2 + 3 = 5>>5 apples.\n#### 5"
@@ -64,6 +65,16 @@ def test_a_cap_keeps_the_first_solutions_of_each_question():
     )
     assert select(found, ExpertIteration(rounds=1, most_per_question=1)) == [0, 3]
     assert select(found, ExpertIteration(rounds=1, most_per_question=2)) == [0, 2, 3]
+
+
+def test_a_rollout_with_the_operations_of_a_learned_reference_is_no_news():
+    references = [Problem("a", "?", "5", ADD), Problem("b", "?", "5", TURNED)]
+    found = rollouts(
+        ("a", ADD_IN_OTHER_WORDS, True), ("a", TURNED, True), ("b", ADD, True), ("b", ADD, True)
+    )
+    assert select(found, ALL, references) == [1, 2]
+    settings = ExpertIteration(rounds=1, most_per_question=1)
+    assert select(found, settings, references) == [], "a reference is one of the question's"
 
 
 def test_true_equations_drops_a_right_answer_with_a_false_one_on_its_way():

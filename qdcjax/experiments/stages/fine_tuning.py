@@ -54,7 +54,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
         fine_tune(
             config,
             start,
-            _examples(start, problems),
+            reference_examples(start, problems),
             settings,
             seed=config["seed"],
             workdir=workdir,
@@ -63,7 +63,7 @@ def train_student(config: Mapping[str, Any], workdir: Workdir) -> StoredModel:
             base=config["policy"]["pretrained"] or "",
             validation=lambda policy: validation_of(
                 policy,
-                _examples(
+                reference_examples(
                     policy, task.problems("validation", config["sft"]["validation_questions"])
                 ),
                 mesh,
@@ -177,7 +177,8 @@ def with_adapter(config: Mapping[str, Any], policy: StoredModel) -> StoredModel:
     return StoredModel(model, params, policy.tokenizer)
 
 
-def _examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]:
+def reference_examples(policy: StoredModel, problems: Sequence[Problem]) -> list[Example]:
+    """The problems' own solutions, to be learned by heart."""
     return completion_examples(
         policy.tokenizer,
         [prompt_text(problem.question) for problem in problems],
