@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -20,7 +19,7 @@ from qdcjax.training.fit import TrainSettings
 from qdcjax.training.loop import Training
 from qdcjax.training.optimizer import make_optimizer
 from qdcjax.training.processes import to_host
-from qdcjax.training.step import LossFn, TrainState, init_state, make_update
+from qdcjax.training.step import LossFn, init_state, make_update
 
 
 def map_members(one: Callable, at_once: int, mesh: Mesh | None = None) -> Callable:
@@ -53,9 +52,38 @@ def pad_members(stacked, mesh: Mesh | None = None):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One member's training, as pure functions.
+
+    Attributes:
+      start: key → the state before the first step, which has `step` and `params`.
+      update: `(state, batch, key) -> (state, metrics)`, as `step.make_update` makes it.
+    """
+
+    start: Callable[[jax.Array], Any]
+    update: Callable[[Any, dict, jax.Array], tuple[Any, dict]]
+
+
+def make_program(
+    init: Callable[[jax.Array], Any], loss_fn: LossFn, settings: TrainSettings
+) -> Program:
+    """The training of one model.
+
+    Args:
+      init: key → fresh parameters.
+      loss_fn: see `step.make_update`.
+      settings: of its optimiser.
+    """
+    optimizer = make_optimizer(settings.optimizer, settings.steps)
+    return Program(
+        lambda key: init_state(init(key), optimizer),
+        make_update(loss_fn, optimizer, settings.microbatches),
+    )
+
+
 def fit_members(
-    model: Transformer,
-    loss: Callable[[Transformer], LossFn],
+    program: Program,
     batches: Sequence[dict],
     settings: TrainSettings,
     *,
@@ -68,14 +96,14 @@ def fit_members(
 ) -> list[Any]:
     """Trains a fresh model on each member's batches; resumable (see `loop.Training`).
 
-    Member m does what `fit.fit` would do with it alone, from `init_params(model, key(seed m))`.
+    Member m does what `fit.fit` would do with it alone: it starts from, and its steps use, the key
+    of seed m.
 
     Args:
-      model: of all members.
-      loss: makes the model's loss function (see `losses` and `step.make_update`).
+      program: of all members.
       batches: `batches[s]` has those of step s, stacked: every array [M, …].
       settings: of all; batches are made already, so that `buckets` and `pack` count no more.
-      seeds: of each member's first parameters.
+      seeds: of each member's first parameters and of the keys of its steps.
       at_once, mesh: see `map_members`.
       workdir, name: of the run and the stage.
       held_out: what members are evaluated on every `settings.evaluate_every` steps.
@@ -84,7 +112,7 @@ def fit_members(
       The parameters of each, on the host.
     """
     own = pad_members(np.arange(len(seeds)), mesh)
-    start, update, place = _programs(model, loss, settings, len(own), at_once, mesh)
+    start, update, place = _compiled(program, at_once, mesh)
     put = lambda stacked: jax.device_put(jax.tree.map(lambda x: x[own], stacked), place)  # noqa: E731
 
     evaluate = None
@@ -95,10 +123,11 @@ def fit_members(
             values = to_host(measured(params, data))
             return {f"{held_out.name}/{m}": float(values[m]) for m in range(len(seeds))}
 
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32)[own])
     training = Training(
         update,
-        start(np.asarray(seeds, np.uint32)[own]),
-        key=jax.random.key(0),
+        start(keys),
+        key=jax.device_put(keys, place),
         workdir=workdir,
         name=name,
         log_every=settings.log_every,
@@ -128,39 +157,29 @@ def lower_members(
     The mesh's devices need not be here; nothing is allocated.
     """
     own = pad_members(np.arange(count, dtype=np.uint32), mesh)
-    start, update, place = _programs(model, loss, settings, len(own), at_once, mesh)
+    one = make_program(functools.partial(init_params, model), loss(model), settings)
+    start, update, place = _compiled(one, at_once, mesh)
     row = (len(own), settings.batch_size, length)
     batch = {
         name: jax.ShapeDtypeStruct(row, kind)
         for name, kind in (("tokens", np.int32), ("mask", np.float32))
     }
     placed = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)  # noqa: E731
-    state, batch = jax.tree.map(placed, (jax.eval_shape(start, own), batch))
-    return update.lower(state, batch, jax.eval_shape(lambda: jax.random.key(0)))
+    keys = jax.eval_shape(jax.vmap(jax.random.key), own)
+    state, batch, keys = jax.tree.map(placed, (jax.eval_shape(start, keys), batch, keys))
+    return update.lower(state, batch, keys)
 
 
-def _programs(
-    model: Transformer,
-    loss: Callable[[Transformer], LossFn],
-    settings: TrainSettings,
-    count: int,
-    at_once: int,
-    mesh: Mesh,
+def _compiled(
+    program: Program, at_once: int, mesh: Mesh
 ) -> tuple[Callable, Callable, NamedSharding]:
     """Start and update of all members, jitted, and where what belongs to a member lies."""
-    optimizer = make_optimizer(settings.optimizer, settings.steps)
-    update = make_update(loss(model), optimizer, settings.microbatches)
     place = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-
-    @functools.partial(jax.jit, out_shardings=place)
-    def start(seeds):
-        begin = lambda seed: init_state(init_params(model, jax.random.key(seed)), optimizer)  # noqa: E731
-        return map_members(begin, at_once, mesh)(seeds)
+    start = jax.jit(map_members(program.start, at_once, mesh), out_shardings=place)
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def update_members(state: TrainState, batch, key):
-        keys = jnp.broadcast_to(key, count)
-        state, metrics = map_members(update, at_once, mesh)(state, batch, keys)
+    def update_members(state, batch, keys):
+        state, metrics = map_members(program.update, at_once, mesh)(state, batch, keys)
         return state, {
             **{of: value.mean() for of, value in metrics.items()},
             "elements": metrics["elements"].sum(),

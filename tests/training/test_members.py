@@ -1,6 +1,7 @@
 """Many trainings in one program: each member is the same training alone."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -16,7 +17,14 @@ from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import members as members_module
 from qdcjax.training.fit import TrainSettings, fit
 from qdcjax.training.losses import language_model_loss
-from qdcjax.training.members import HeldOut, SubsetBatches, fit_members, map_members, pad_members
+from qdcjax.training.members import (
+    HeldOut,
+    SubsetBatches,
+    fit_members,
+    make_program,
+    map_members,
+    pad_members,
+)
 from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
 
@@ -25,6 +33,7 @@ MODEL = Transformer(
         vocab_size=64, layers=1, width=32, heads=4, kv_heads=2, head_width=8, mlp_width=64
     )
 )
+INIT = functools.partial(init_params, MODEL)
 SETTINGS = TrainSettings(6, 4, OptimizerConfig(1e-2), pack=64, log_every=3, checkpoint_every=2)
 SEEDS = (3, 4, 3)
 
@@ -65,8 +74,9 @@ def train():
     def train(workdir, at_once=1, mesh=None):
         batches = [make_batches(pack(of, SETTINGS.pack), 4, seed) for of, seed in PARTS]
         return fit_members(
-            MODEL,
-            language_model_loss,
+            make_program(
+                functools.partial(init_params, MODEL), language_model_loss(MODEL), SETTINGS
+            ),
             members_module.MemberBatches(batches),
             SETTINGS,
             seeds=SEEDS,
@@ -148,8 +158,7 @@ def test_members_are_evaluated_on_their_own_data(devices, tmp_path):
         return loss(params, {**batch, "weights": weights}, jax.random.key(0))[0]
 
     params = fit_members(
-        MODEL,
-        language_model_loss,
+        make_program(INIT, loss, SETTINGS),
         batches,
         dataclasses.replace(SETTINGS, evaluate_every=2),
         seeds=SEEDS,
@@ -166,6 +175,33 @@ def test_members_are_evaluated_on_their_own_data(devices, tmp_path):
         expected = jax.jit(metric)(params[m], {name: x[m] for name, x in data.items()})
         assert evaluated[-1][f"validation_loss/{m}"] == pytest.approx(float(expected), rel=1e-5)
     assert "validation_loss/3" not in evaluated[0], "the copy for the second device"
+
+
+def test_random_numbers_of_a_step_are_of_the_member_s_seed(devices, tmp_path):
+    """As `fit` would have it: the key of a run is that of its seed, at the start and at a step."""
+
+    def loss_fn(params, batch, key):
+        noise = jax.random.normal(key, batch["weights"].shape)
+        return jnp.sum(batch["weights"] * (noise - params["w"]) ** 2), {}
+
+    settings = TrainSettings(3, 4, OptimizerConfig(0.1))
+    one = make_program(lambda key: {"w": jax.random.normal(key)}, loss_fn, settings)
+    batch = {"mask": np.ones(4, np.float32)}
+    found = fit_members(
+        one,
+        members_module.MemberBatches([[batch] * 3] * 3),
+        settings,
+        seeds=SEEDS,
+        at_once=2,
+        mesh=make_mesh(MeshConfig(2), devices[:2]),
+        workdir=tmp_path,
+        name="members",
+    )
+    for seed, params in zip(SEEDS, found, strict=True):
+        state = one.start(jax.random.key(seed))
+        for _ in range(3):
+            state, _ = jax.jit(one.update)(state, batch, jax.random.key(seed))
+        assert float(params["w"]) == pytest.approx(float(state.params["w"]), abs=1e-6)
 
 
 FIELDS = ("tokens", "mask", "segment_ids", "positions")

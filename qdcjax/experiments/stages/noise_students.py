@@ -25,10 +25,10 @@ from qdcjax.experiments.stages.noise_data import (
 )
 from qdcjax.experiments.stages.policies import load_policy, mark_source
 from qdcjax.models import pretrained
-from qdcjax.models.transformer import Transformer
+from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.losses import language_model_loss
-from qdcjax.training.members import MemberBatches, fit_members
+from qdcjax.training.members import MemberBatches, fit_members, make_program
 from qdcjax.training.processes import is_writer
 from qdcjax.training.store import StoredModel, save_model
 from qdcjax.workdir import Workdir
@@ -108,9 +108,9 @@ def from_scratch(
                 for of, (_, seed) in zip(learned, members, strict=True)
             ]
         )
+        init, loss = functools.partial(init_params, model), language_model_loss(model)
         found = fit_members(
-            model,
-            language_model_loss,
+            make_program(init, loss, settings),
             batches,
             settings,
             seeds=[seed for _, seed in members],

@@ -1,6 +1,7 @@
 """Models of one shape that learn parts of the same data: their best held-out losses."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -8,10 +9,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.models.transformer import Transformer, count_params, param_shapes
+from qdcjax.models.transformer import Transformer, count_params, init_params, param_shapes
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.training.fit import TrainSettings
-from qdcjax.training.members import HeldOut, SubsetBatches, fit_members
+from qdcjax.training.members import HeldOut, SubsetBatches, fit_members, make_program
 from qdcjax.training.step import LossFn
 from qdcjax.workdir import Workdir
 
@@ -104,7 +105,8 @@ def learn(
     learned by heart long before the end.
 
     Args:
-      model, loss, settings, at_once, mesh, name: see `fit_members`.
+      model, loss: of all members; the loss function is made from the model.
+      settings, at_once, mesh, name: see `fit_members`.
       members: who learns.
       data: of all, see `together`.
       workdir: of the run.
@@ -119,8 +121,7 @@ def learn(
         return of_model(params, {**rows, "weights": weights}, key)[0]
 
     params = fit_members(
-        model,
-        loss,
+        make_program(functools.partial(init_params, model), of_model, settings),
         SubsetBatches(data.train, data.parts, settings.batch_size, [of.seed for of in members]),
         settings,
         seeds=[of.seed for of in members],
