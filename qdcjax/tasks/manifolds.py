@@ -5,11 +5,14 @@ R^m → R^D keeps all distances.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+
+BLOCK = 256  # points whose offsets to all others are held at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Manifold(Protocol):
     Attributes:
       dimension: d.
       ambient: m.
+      reach: τ, the largest distance within which every point has one nearest point of the set.
     """
 
     @property
@@ -39,6 +43,10 @@ class Manifold(Protocol):
 
     @property
     def ambient(self) -> int:
+        """See above."""
+
+    @property
+    def reach(self) -> float:
         """See above."""
 
     def draw(self, count: int, rng: np.random.Generator) -> Points:
@@ -50,6 +58,7 @@ class Sphere:
     """S^d, of radius 1, in R^(d+1); S^1 is the circle."""
 
     dimension: int
+    reach = 1.0
 
     def __post_init__(self):
         at_least(self.dimension, 1)
@@ -80,6 +89,11 @@ class FlatTorus:
         """2 d."""
         return 2 * self.dimension
 
+    @property
+    def reach(self) -> float:
+        """The circles' radius."""
+        return 1 / math.sqrt(self.dimension)
+
     def draw(self, count: int, rng: np.random.Generator) -> Points:
         """See `Manifold`."""
         d = self.dimension
@@ -106,6 +120,11 @@ class Torus:
     def __post_init__(self):
         if not 0 < self.tube < 0.5:
             raise ValueError(f"tube={self.tube} must lie between 0 and .5")
+
+    @property
+    def reach(self) -> float:
+        """To the tube's middle, or to the axis from the ring's inner side."""
+        return min(self.tube, 1 - 2 * self.tube)
 
     def draw(self, count: int, rng: np.random.Generator) -> Points:
         """See `Manifold`."""
@@ -140,6 +159,11 @@ class SwissRoll:
         if self.height <= 0:
             raise ValueError(f"height={self.height} must be over 0")
 
+    @functools.cached_property
+    def reach(self) -> float:
+        """See `measured_reach`; about half the distance between two turns."""
+        return measured_reach(self)
+
     def draw(self, count: int, rng: np.random.Generator) -> Points:
         """See `Manifold`."""
         least, most = 1.5 * np.pi, 4.5 * np.pi
@@ -168,14 +192,15 @@ class GenusTwo:
     dimension = 2
     ambient = 3
 
+    @functools.cached_property
+    def reach(self) -> float:
+        """See `measured_reach`; about half the surface's thickness."""
+        return measured_reach(self)
+
     def draw(self, count: int, rng: np.random.Generator) -> Points:
         """See `Manifold`."""
-        found, least, most, shell = (
-            [],
-            np.array([-0.2, -0.8, -0.15]),
-            np.array([2.2, 0.8, 0.15]),
-            0.01,
-        )
+        least, most = np.array([-0.2, -0.8, -0.15]), np.array([2.2, 0.8, 0.15])
+        found, shell = [], 0.01
         while sum(map(len, found)) < count:
             x = rng.uniform(least, most, (16 * count + 1_000, 3))
             value, gradient = self._implicit(x)
@@ -226,6 +251,11 @@ class RandomManifold:
         """2 d + 1."""
         return 2 * self.dimension + 1
 
+    @functools.cached_property
+    def reach(self) -> float:
+        """See `measured_reach`."""
+        return measured_reach(self)
+
     def draw(self, count: int, rng: np.random.Generator) -> Points:
         """See `Manifold`."""
         frequencies, phases, amplitudes = self._waves()
@@ -274,6 +304,11 @@ class Union:
         """The largest of the parts', and one."""
         return max(part.ambient for part in self.parts) + 1
 
+    @property
+    def reach(self) -> float:
+        """The least of the parts', or half of the gap."""
+        return min(self.gap / 2, *(part.reach for part in self.parts))
+
     def draw(self, count: int, rng: np.random.Generator) -> Points:
         """See `Manifold`."""
         of_part = rng.integers(len(self.parts), size=count)
@@ -288,6 +323,23 @@ class Union:
             for extra, axis in enumerate(range(m, self.ambient), m - self.dimension):
                 normals[rows, extra, axis] = 1
         return Points(points, normals)
+
+
+def measured_reach(manifold: Manifold, count: int = 4_000, seed: int = 0) -> float:
+    """min |y − x|² / (2 |the normal part at x of y − x|) over pairs of so many points.
+
+    Over all pairs the infimum is τ (Federer 1959, "Curvature measures", theorem 4.18); over a
+    sample it is a little more.
+    """
+    found, least = manifold.draw(count, np.random.default_rng(seed)), math.inf
+    for first in range(0, count, BLOCK):
+        rows = slice(first, first + BLOCK)
+        offsets = found.points - found.points[rows, None]  # [b, n, m]
+        away = np.linalg.norm(np.einsum("bnm,bkm->bnk", offsets, found.normals[rows]), axis=-1)
+        squares = (offsets**2).sum(axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            least = min(least, float(np.nanmin(squares / (2 * away))))
+    return least
 
 
 def embedding(ambient: int, width: int, seed: int) -> np.ndarray:

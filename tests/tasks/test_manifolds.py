@@ -13,6 +13,7 @@ from qdcjax.tasks.manifolds import (
     Torus,
     Union,
     embedding,
+    measured_reach,
 )
 
 EVERY = (
@@ -137,3 +138,17 @@ def test_an_embedding_keeps_distances_and_depends_on_its_seed(width):
 def test_bad_fields_are_told_in_one_line(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("manifold", [Sphere(2), FlatTorus(2), Torus(0.3), Torus(0.45)], ids=str)
+def test_measured_reach_is_the_known_one(manifold):
+    """Both sides of a torus: the tube's radius, and the way to the axis."""
+    assert measured_reach(manifold) == pytest.approx(manifold.reach, rel=0.02)
+
+
+def test_reach_of_turns_parts_and_thin_surfaces():
+    """Half of what lies between two turns or two sheets, or of the gap between parts."""
+    assert SwissRoll().reach == pytest.approx(np.pi / 14.14, rel=0.05)
+    assert 0.005 < GenusTwo().reach < 0.05
+    assert Union((Sphere(2), Torus())).reach == 0.25
+    assert Union((Sphere(2), Sphere(2)), gap=0.4).reach == 0.2
