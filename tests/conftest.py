@@ -24,6 +24,7 @@ import jaxtyping
 jaxtyping.install_import_hook(
     [
         "qdcjax.models.attention",
+        "qdcjax.models.autoencoder",
         "qdcjax.decoding.choose",
         *(f"qdcjax.rl.{name}" for name in ("advantages", "losses", "policy_gradient")),
     ],
