@@ -13,15 +13,18 @@ from qdcjax.training.step import init_state, make_update
 RNG = np.random.default_rng(0)
 CLEAN = RNG.normal(size=(12, 3)).astype(np.float32)
 BATCH = {
-    "noisy": CLEAN + 0.1 * RNG.normal(size=(12, 3)).astype(np.float32),
-    "clean": CLEAN,
-    "weights": RNG.dirichlet(np.ones(12)).astype(np.float32),
+    name: jnp.asarray(of, jnp.float32)
+    for name, of in {
+        "noisy": CLEAN + 0.1 * RNG.normal(size=(12, 3)),
+        "clean": CLEAN,
+        "weights": RNG.dirichlet(np.ones(12)),
+    }.items()
 }
 
 
 def made(form: str, charts: int = 3):
     model = ChartAutoencoder(ChartConfig(3, 2, charts, form, width=8))
-    return model, model.init(jax.random.key(0), CLEAN)["params"]
+    return model, model.init(jax.random.key(0), BATCH["clean"])["params"]
 
 
 def test_partition_is_the_error_of_the_weighted_sum():
