@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
 from qdcjax.models import pretrained
+from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.refinement import BAD
 from qdcjax.reasoning.refiners import Refinement, Refiners
 from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.steps import segment, separator_tokens
+from qdcjax.training.point_store import is_point_model, load_point_model
 from qdcjax.training.store import StoredModel, load_model
 
 MAX_NEW_TOKENS = 256
@@ -185,7 +190,57 @@ class Loaded:
         return self.config.max_length - longest
 
 
-def load(path: str | Path, model: str = "student") -> Loaded:
+@dataclasses.dataclass(frozen=True)
+class LoadedCharts:
+    """A chart autoencoder of a run. n points of D coordinates, C charts of d.
+
+    Attributes:
+      model: the Linen module.
+      params: its parameters.
+      config: its shape.
+      folder: where it lies.
+    """
+
+    model: ChartAutoencoder
+    params: Any
+    config: ChartConfig
+    folder: Path
+
+    def encode(self, points: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The chart [n] of the largest weight; coordinates [n, C, d] in (0, 1); weights [n, C].
+
+        Args:
+          points: [n, D].
+        """
+        coordinates, weights = self._apply("encode", self._points(points))
+        return np.asarray(weights).argmax(axis=1), np.asarray(coordinates), np.asarray(weights)
+
+    def decode(self, coordinates: ArrayLike, weights: ArrayLike) -> np.ndarray:
+        """Points [n, D].
+
+        Args:
+          coordinates, weights: [n, C, d] and [n, C], as `encode` gives them.
+        """
+        given = (jnp.asarray(of, jnp.float32) for of in (coordinates, weights))
+        return np.asarray(self._apply("decode", *given))
+
+    def denoise(self, points: ArrayLike) -> np.ndarray:
+        """The points [n, D] of the manifold that these are noisy copies of."""
+        return np.asarray(self._apply("__call__", self._points(points)))
+
+    def _apply(self, method: str, *arrays: jax.Array):
+        return self.model.apply({"params": self.params}, *arrays, method=method)
+
+    def _points(self, points: ArrayLike) -> jax.Array:
+        found = jnp.asarray(points, jnp.float32)
+        if found.ndim != 2 or found.shape[1] != self.config.ambient:
+            raise ValueError(
+                f"points must be [n, {self.config.ambient}]: their shape is {found.shape}"
+            )
+        return found
+
+
+def load(path: str | Path, model: str = "student") -> "Loaded | LoadedCharts":
     """Model, parameters and tokeniser from a run's folder alone, on any number of devices.
 
     Args:
@@ -193,6 +248,9 @@ def load(path: str | Path, model: str = "student") -> Loaded:
       model: the stage: `student`, `orm-0`, `sorm-0`; `learned` of PPO, RLOO, GRPO and
         return-conditioned RL; `round-2` of expert iteration; `global_refiner` of refinement;
         `small` of pretraining; `students-add/clean-0` of the study of noise; …
+
+    Returns:
+      A model of text, or of points where the study's is one.
 
     Raises:
       FileNotFoundError: no such model there; the ones that are get named.
@@ -206,5 +264,8 @@ def load(path: str | Path, model: str = "student") -> Loaded:
         raise FileNotFoundError(
             f"no model {model!r} in {path}; models there: {', '.join(there) or 'none'}"
         )
+    if is_point_model(folder):
+        of_points, params = load_point_model(folder)
+        return LoadedCharts(of_points, params, of_points.config, folder)
     stored = load_model(folder)
     return Loaded(stored.model, stored.params, stored.tokenizer, stored.model.config, folder)

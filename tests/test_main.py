@@ -26,6 +26,8 @@ def of_policies(*policies: str, reference: bool = True) -> set[str]:
 
 ONLINE = {"student", "predictions", "learned"} | of_policies("start", "learned")
 ON_THE_WAY = of_policies("at_1")  # a policy gradient's policy after the first fifth
+CHARTS = ("charts-10-2", "charts-10-4", "charts-50-2", "predictor-10-2", "plain-10-2")
+CHARTS += ("plain_wide-10-3",)
 # Config → stages of its smoke preset.
 STAGES_OF = {
     "configs/evaluate.py": STUDENT - {"student"} | {"policy"},
@@ -54,6 +56,8 @@ STAGES_OF = {
     | {f"regression-16-{model}" for model in ("base", "slim", "deep")}
     | {f"corpus-{name}" for name in ("python", "stories", "sums")}
     | {f"language-{model}" for model in ("base", "slim")},
+    "configs/chart_autoencoder.py": {"predictions", "student"}
+    | {f"{program}{what}" for program in CHARTS for what in ("", "-errors")},
     "configs/noise.py": {"predictions", "tokenizer"}
     | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
@@ -70,6 +74,7 @@ LAST |= {"pretrain": "small_"}
 OWN_FIGURES = {
     "noise": {"add_clean_greedy_accuracy", "add_dynamic10_sampled_accuracy"},
     "scaling_laws": {"sphere2_in_16_alpha_data", "sums_alpha_data", "S4_depth_statistic"},
+    "chart_autoencoder": {"sphere2_charts_64_error", "torus_plain_64_error", "C6_statistic"},
     "intrinsic_dimension": {"width16_mle_euclidean", "width32_twonn_cosine", "S5_width_statistic"},
 }
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -60,6 +60,17 @@ def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, f"{_percent(confidence)} t over {n} seeds")
 
 
+def of_seeds(values: ArrayLike) -> Interval:
+    """`students_t` of one figure a seed; of a single seed that figure, without an interval."""
+    x = _finite("values", values)
+    if len(x) == 1:
+        return Interval(float(x[0]), math.nan, math.nan, "one seed")
+    return students_t(x)
+
+
+NOT_MEASURED = Interval(math.nan, math.nan, math.nan, "not in this grid")
+
+
 @functools.lru_cache(maxsize=2)  # a run asks for the same ones many times
 def draws(clusters: int, resamples: int = 2000, seed: int = 0) -> np.ndarray:
     """How often each of C clusters counts: [1 + resamples, C], each once in row 0.

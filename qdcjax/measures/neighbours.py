@@ -146,3 +146,27 @@ def smallest(values: jax.Array, count: int) -> jax.Array:
     columns = (taken[..., None] * width + jnp.arange(width)).reshape(rows, -1)
     _, at = jax.lax.top_k(-members, count)
     return jnp.take_along_axis(columns, at, axis=1)
+
+
+def farthest_points(points: ArrayLike, count: int) -> np.ndarray:
+    """[count] rows, each the farthest from those before it (Gonzalez 1985).
+
+    The first is the farthest from the mean. Equal points are chosen again only when no others are
+    left.
+
+    Args:
+      points: [n, D].
+      count: from 1 to n.
+
+    Raises:
+      ValueError: points that are no finite matrix, or fewer than `count`.
+    """
+    x = checked(points).astype(float)
+    if not 1 <= count <= len(x):
+        raise ValueError(f"count={count} must be from 1 to the {len(x):,} points")
+    rows = [int(((x - x.mean(axis=0)) ** 2).sum(axis=1).argmax())]
+    squares = np.full(len(x), np.inf)
+    while len(rows) < count:
+        squares = np.minimum(squares, ((x - x[rows[-1]]) ** 2).sum(axis=1))
+        rows.append(int(squares.argmax()))
+    return np.asarray(rows)

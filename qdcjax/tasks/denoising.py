@@ -1,6 +1,7 @@
 """Noisy points of a manifold in R^D beside the clean ones (arXiv 2303.09863)."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -38,7 +39,12 @@ class Denoising:
                 f"normal={self.normal} must be under the reach of {self.manifold}, "
                 f"{self.manifold.reach:.4g}: from there on points have several nearest ones"
             )
-        embedding(self.manifold.ambient, self.width, self.seed)  # raises
+        self.turn  # noqa: B018  # raises where D is too small
+
+    @functools.cached_property
+    def turn(self) -> np.ndarray:
+        """[D, m], the map R^m → R^D."""
+        return embedding(self.manifold.ambient, self.width, self.seed)
 
     @property
     def noise(self) -> float:
@@ -52,8 +58,7 @@ class Denoising:
         """Noisy points [n, D] and their clean ones [n, D], float32."""
         rng = np.random.default_rng([self.seed, seed])
         found = self.manifold.draw(count, rng)
-        turn = embedding(self.manifold.ambient, self.width, self.seed)  # [D, m]
-        normals = found.normals
+        turn, normals = self.turn, found.normals
 
         def across(offsets: np.ndarray) -> np.ndarray:
             """The normal parts [n, m] of offsets in R^m."""

@@ -6,7 +6,7 @@ CPU gains nothing from more than one at once, and then they follow each other in
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,20 @@ class Program:
     """One member's training, as pure functions.
 
     Attributes:
-      start: key → the state before the first step, which has `step` and `params`.
+      start: `(key, begin) -> state` before the first step, which has `step` and `params`; `begin`
+        is what the member is given to begin from.
       update: `(state, batch, key) -> (state, metrics)`, as `step.make_update` makes it.
     """
 
-    start: Callable[[jax.Array], Any]
+    start: Callable[[jax.Array, Any], Any]
     update: Callable[[Any, dict, jax.Array], tuple[Any, dict]]
 
 
 def make_program(
-    init: Callable[[jax.Array], Any], loss_fn: LossFn, settings: TrainSettings
+    init: Callable[[jax.Array], Any],
+    loss_fn: LossFn,
+    settings: TrainSettings,
+    change: Callable[[Any, Any], Any] = lambda params, begin: params,
 ) -> Program:
     """The training of one model.
 
@@ -74,10 +78,11 @@ def make_program(
       init: key → fresh parameters.
       loss_fn: see `step.make_update`.
       settings: of its optimiser.
+      change: `(parameters, begin) -> parameters` to begin from.
     """
     optimizer = make_optimizer(settings.optimizer, settings.steps)
     return Program(
-        lambda key: init_state(init(key), optimizer),
+        lambda key, begin: init_state(change(init(key), begin), optimizer),
         make_update(loss_fn, optimizer, settings.microbatches),
     )
 
@@ -93,6 +98,7 @@ def fit_members(
     workdir: Path,
     name: str,
     held_out: "HeldOut | None" = None,
+    begin: Any = None,
 ) -> list[Any]:
     """Trains a fresh model on each member's batches; resumable (see `loop.Training`).
 
@@ -107,6 +113,7 @@ def fit_members(
       at_once, mesh: see `map_members`.
       workdir, name: of the run and the stage.
       held_out: what members are evaluated on every `settings.evaluate_every` steps.
+      begin: a tree of arrays [M, …], of which each member's is given to `program.start`.
 
     Returns:
       The parameters of each, on the host.
@@ -126,7 +133,7 @@ def fit_members(
     keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32)[own])
     training = Training(
         update,
-        start(keys),
+        start(keys, put(begin)),
         key=jax.device_put(keys, place),
         workdir=workdir,
         name=name,
@@ -166,7 +173,7 @@ def lower_members(
     }
     placed = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)  # noqa: E731
     keys = jax.eval_shape(jax.vmap(jax.random.key), own)
-    state, batch, keys = jax.tree.map(placed, (jax.eval_shape(start, keys), batch, keys))
+    state, batch, keys = jax.tree.map(placed, (jax.eval_shape(start, keys, None), batch, keys))
     return update.lower(state, batch, keys)
 
 
@@ -213,6 +220,23 @@ class MemberBatches:
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
         found = [batches[step] for batches in self._members]
         return {field: np.stack([batch[field] for batch in found]) for field in found[0]}
+
+
+def join(
+    sources: Mapping[Hashable, Mapping[str, np.ndarray]], wanted: Sequence[tuple[Hashable, int]]
+) -> tuple[dict[str, np.ndarray], list[tuple[int, int]]]:
+    """The rows of all sources one after another, and which of them each member has.
+
+    Args:
+      sources: name → field → rows.
+      wanted: of each member its source, of which it has the first so many rows.
+    """
+    begins, at = {}, 0
+    for name, fields in sources.items():
+        begins[name], at = at, at + len(next(iter(fields.values())))
+    names = next(iter(sources.values()))
+    rows = {name: np.concatenate([of[name] for of in sources.values()]) for name in names}
+    return rows, [(begins[name], begins[name] + size) for name, size in wanted]
 
 
 class SubsetBatches:

@@ -177,6 +177,26 @@ def test_members_are_evaluated_on_their_own_data(devices, tmp_path):
     assert "validation_loss/3" not in evaluated[0], "the copy for the second device"
 
 
+def test_members_begin_where_they_are_told(devices, tmp_path):
+    def loss_fn(params, batch, key):
+        return jnp.sum(batch["weights"]) * params["w"] ** 2, {}
+
+    settings = TrainSettings(1, 4, OptimizerConfig(0.1, warmup=0.0))
+    one = make_program(lambda key: {"w": jnp.zeros(())}, loss_fn, settings, lambda p, b: {"w": b})
+    found = fit_members(
+        one,
+        members_module.MemberBatches([[{"mask": np.ones(4, np.float32)}]] * 3),
+        settings,
+        seeds=SEEDS,
+        at_once=2,
+        mesh=make_mesh(MeshConfig(2), devices[:2]),
+        workdir=tmp_path,
+        name="members",
+        begin=np.asarray([1.0, -2.0, 3.0], np.float32),
+    )
+    np.testing.assert_allclose([params["w"] for params in found], [0.9, -1.9, 2.9], atol=1e-6)
+
+
 def test_random_numbers_of_a_step_are_of_the_member_s_seed(devices, tmp_path):
     """As `fit` would have it: the key of a run is that of its seed, at the start and at a step."""
 
@@ -198,7 +218,7 @@ def test_random_numbers_of_a_step_are_of_the_member_s_seed(devices, tmp_path):
         name="members",
     )
     for seed, params in zip(SEEDS, found, strict=True):
-        state = one.start(jax.random.key(seed))
+        state = one.start(jax.random.key(seed), None)
         for _ in range(3):
             state, _ = jax.jit(one.update)(state, batch, jax.random.key(seed))
         assert float(params["w"]) == pytest.approx(float(state.params["w"]), abs=1e-6)

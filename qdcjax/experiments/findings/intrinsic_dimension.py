@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdcjax.experiments.stages.dimensions import MLE
-from qdcjax.measures.intervals import Interval, students_t
+from qdcjax.measures.intervals import Interval, of_seeds, students_t
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
 Row = Mapping[str, Any]
@@ -51,7 +51,7 @@ def find(
             wanted = {"model": model, "layer": last, "estimator": estimator, "metric": metric}
             name = f"{model}_{estimator.lower()}_{metric}"
             name += f"_{k}" if estimator == "Gride" else ""
-            results[name] = over_seeds(layers, wanted | {"k": k})
+            results[name] = dimension_of(layers, wanted | {"k": k})
     widest = models[-1]
     euclidean = [row for row in layers if (row["estimator"], row["metric"]) == (MLE, "euclidean")]
     results["points_dropped"] = float(sum(row["dropped"] for row in euclidean if row["layer"]))
@@ -67,7 +67,7 @@ def find(
     return Findings(results, verdicts, layers, positions, sensitivity, models)
 
 
-def over_seeds(rows: Sequence[Row], wanted: Mapping[str, Any]) -> Interval:
+def dimension_of(rows: Sequence[Row], wanted: Mapping[str, Any]) -> Interval:
     """The dimension of rows that have these values: over seeds, or a single seed's own."""
     found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
     values = [row["dimension"] for row in found]
@@ -85,6 +85,4 @@ def spread(rows: Sequence[Row], over: str) -> Interval:
         if len(values) < 2:
             return Interval(math.nan, math.nan, math.nan, f"one {over} alone")
         found.append((max(values) - min(values)) / float(np.mean(values)))
-    if len(found) == 1:
-        return Interval(found[0], math.nan, math.nan, "one seed")
-    return students_t(found)
+    return of_seeds(found)

@@ -1,14 +1,13 @@
 """Accuracies of the noise study's cells, what noise left of the traces, and the verdicts N1–N7."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import datasets
 import numpy as np
 
 from qdcjax.experiments.stages.noise_data import CLEAN, Cells, Copies, right_steps
-from qdcjax.measures.intervals import Interval, bootstrap, over_replicates
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, bootstrap, over_replicates
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 from qdcjax.tasks.traced_integers import Noise
 
@@ -50,7 +49,7 @@ class Answers:
         """
         asked = [name for name in operations if all((name, *of) in self.right for of in weights)]
         if not asked:
-            return Interval(math.nan, math.nan, math.nan, "not in this grid")
+            return NOT_MEASURED
         count = min(self.right[name, *of].shape[1] for name in asked for of in weights)
         seeds = []
         for seed in range(len(self.questions[asked[0]])):

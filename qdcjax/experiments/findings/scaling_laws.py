@@ -2,14 +2,19 @@
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qdcjax.experiments.stages.scaling_members import BASE
-from qdcjax.measures.intervals import Interval, percentiles, students_t
+from qdcjax.measures.intervals import (
+    NOT_MEASURED,
+    Interval,
+    of_seeds,
+    percentiles,
+    students_t,
+)
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 from qdcjax.measures.scaling import Law, data_exponent, fit_law, resampled_exponents
 
@@ -219,7 +224,7 @@ def slope(
         if key[0] not in known
     ]
     if not apart:
-        return nowhere()
+        return NOT_MEASURED
     value, low, high = (max(getattr(of, end) for of in apart) for end in ("value", "low", "high"))
     return Interval(value, low, high, apart[0].method)
 
@@ -255,10 +260,10 @@ def saved(rows: Sequence[Row], one: str, other: str) -> Interval:
         if model == other and (one, name, seed) in losses:
             ratios.setdefault(seed, []).append(1 - loss / losses[one, name, seed])
     if not ratios:
-        return nowhere()
+        return NOT_MEASURED
     values = [float(np.mean(of)) for of in ratios.values()]
     values = values if len(values) > 1 else next(iter(ratios.values()))
-    return students_t(values) if len(values) > 1 else Interval(values[0], math.nan, math.nan)
+    return of_seeds(values)
 
 
 def first_of_each(
@@ -269,15 +274,10 @@ def first_of_each(
     return [found[name] for name in names if name in found]
 
 
-def nowhere() -> Interval:
-    """A statistic that this grid does not have."""
-    return Interval(math.nan, math.nan, math.nan, "not in this grid")
-
-
 def _of(
     data: Mapping[tuple[str, int], Curve],
     keys: Sequence[tuple[str, int]],
     values: Callable[[], np.ndarray],
     there: bool,
 ) -> Interval:
-    return data[keys[0]].interval(values()) if there else nowhere()
+    return data[keys[0]].interval(values()) if there else NOT_MEASURED

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qdcjax.experiments.findings.intrinsic_dimension import Findings, over_seeds
+from qdcjax.experiments.findings.intrinsic_dimension import Findings, dimension_of
 from qdcjax.experiments.running import publish
 from qdcjax.experiments.stages.dimensions import GRIDE, MLE, TWO_NN, DimensionSettings
 from qdcjax.measures.intervals import Interval
@@ -162,10 +162,10 @@ def estimators_section(found: Findings) -> Section:
             wanted = {"model": model, "layer": last, "metric": metric}
             gride = [row["k"] for row in found.layers if row["estimator"] == GRIDE]
             cells: list[Interval] = [
-                over_seeds(found.layers, wanted | {"estimator": MLE}),
-                over_seeds(found.layers, wanted | {"estimator": TWO_NN}),
+                dimension_of(found.layers, wanted | {"estimator": MLE}),
+                dimension_of(found.layers, wanted | {"estimator": TWO_NN}),
                 *(
-                    over_seeds(found.layers, wanted | {"estimator": GRIDE, "k": k})
+                    dimension_of(found.layers, wanted | {"estimator": GRIDE, "k": k})
                     for k in (min(gride), max(gride))
                 ),
             ]
@@ -179,7 +179,7 @@ def series(rows: Sequence[Mapping], over: str, **wanted) -> figures.Series:
     at = sorted(
         {row[over] for row in rows if all(row[name] == value for name, value in wanted.items())}
     )
-    return figures.series_of_intervals(at, [over_seeds(rows, wanted | {over: x}) for x in at])
+    return figures.series_of_intervals(at, [dimension_of(rows, wanted | {over: x}) for x in at])
 
 
 def drawn(

@@ -13,6 +13,7 @@ from qdcjax.measures.predictions import Prediction
 from qdcjax.reasoning.refinement import PairSettings
 from qdcjax.rl.policy_gradient import PolicyGradient
 from qdcjax.rl.selection import ExpertIteration
+from qdcjax.tasks import manifolds
 from qdcjax.tasks.math_word_problems import GSM8K, SVAMP
 from qdcjax.tasks.problem import Problem, Task
 from qdcjax.tasks.random_walks import RandomWalks
@@ -23,6 +24,14 @@ from qdcjax.training.optimizer import OptimizerConfig
 from qdcjax.training.sharding import MeshConfig, make_mesh
 
 TASKS = ("word_problems", "gsm8k", "svamp", "random_walks", "traced_integers")
+MANIFOLDS = {
+    "sphere": manifolds.Sphere,
+    "flat_torus": manifolds.FlatTorus,
+    "torus": manifolds.Torus,
+    "swiss_roll": manifolds.SwissRoll,
+    "genus_two": manifolds.GenusTwo,
+    "random": manifolds.RandomManifold,
+}
 GENERATED = ("word_problems", "traced_integers")  # those whose questions are drawn by the seed
 # Section → the study's own fields in it, beside those of the settings that it holds.
 TRAINING = {
@@ -34,11 +43,12 @@ TRAINING = {
     "students": (),
     "regression_training": (),
     "language_training": (),
+    "training": (),
     "learn": (),
     "critic": (),
 }
 # Sections of `TRAINING` of members, each of which has a device to itself.
-OF_MEMBERS = ("regression_training", "language_training")
+OF_MEMBERS = ("regression_training", "language_training", "training")
 ONLINE = ("learn", "critic")  # sections of `TRAINING` whose steps follow from the rollouts
 ROLES = ("policy", "reference", "critic", "reward_model")
 SAMPLING = {
@@ -107,6 +117,22 @@ def task(config: Mapping[str, Any], seed: int) -> Task:
     if name == "traced_integers":
         return make(TracedIntegers, {"seed": seed, **fields}, "task")
     raise ValueError(f"task.name={name!r} must be one of {', '.join(TASKS)}")
+
+
+def manifold(fields: Mapping[str, Any], section: str) -> manifolds.Manifold:
+    """The manifold of a section: `kind`, one of `MANIFOLDS`, and the fields of that.
+
+    Of the kind `union` that is `parts`, a section like this one for each.
+    """
+    fields = dict(fields)
+    kind = fields.pop("kind")
+    if kind == "union":
+        parts = fields.pop("parts")
+        fields["parts"] = tuple(manifold(of, f"{section}.parts.{p}") for p, of in parts.items())
+        return make(manifolds.Union, fields, section)
+    if kind not in MANIFOLDS:
+        raise ValueError(f"{section}.kind={kind!r} must be one of {', '.join(MANIFOLDS)}, union")
+    return make(MANIFOLDS[kind], fields, section)
 
 
 def misconceptions(config: Mapping[str, Any]) -> Misconceptions:

@@ -13,36 +13,17 @@ from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import fine_tuning
 from qdcjax.experiments.stages.scaling_members import BASE, Member, learn, sizes_of, together
 from qdcjax.models.transformer import Transformer
-from qdcjax.tasks import manifolds
+from qdcjax.tasks.manifolds import Manifold
 from qdcjax.tasks.regression import DistanceToAnchors
 from qdcjax.training.losses import squared_error_loss
 from qdcjax.workdir import Workdir
 
-KINDS = {
-    "sphere": manifolds.Sphere,
-    "flat_torus": manifolds.FlatTorus,
-    "torus": manifolds.Torus,
-    "swiss_roll": manifolds.SwissRoll,
-    "genus_two": manifolds.GenusTwo,
-    "random": manifolds.RandomManifold,
-}
 FIELDS = ("seeds", "policy", "regression", "regression_training")
 
 
-def manifold_of(fields: Mapping[str, Any], name: str) -> manifolds.Manifold:
-    """The manifold of a section `regression.manifolds.<name>`: `kind`, and the fields of that.
-
-    Of the kind `union` that is `parts`, a section like this one for each.
-    """
-    fields, section = dict(fields), f"regression.manifolds.{name}"
-    kind = fields.pop("kind")
-    if kind == "union":
-        parts = fields.pop("parts")
-        fields["parts"] = tuple(manifold_of(of, f"{name}.parts.{p}") for p, of in parts.items())
-        return from_config.make(manifolds.Union, fields, section)
-    if kind not in KINDS:
-        raise ValueError(f"{section}.kind={kind!r} must be one of {', '.join(KINDS)}, union")
-    return from_config.make(KINDS[kind], fields, section)
+def manifold_of(fields: Mapping[str, Any], name: str) -> Manifold:
+    """The manifold of the section `regression.manifolds.<name>`."""
+    return from_config.manifold(fields, f"regression.manifolds.{name}")
 
 
 def targets_of(config: Mapping[str, Any], width: int) -> dict[tuple[str, int], DistanceToAnchors]:

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from qdcjax.models.transformer import Transformer, count_params, init_params, param_shapes
 from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
 from qdcjax.training.fit import TrainSettings
-from qdcjax.training.members import HeldOut, SubsetBatches, fit_members, make_program
+from qdcjax.training.members import HeldOut, SubsetBatches, fit_members, join, make_program
 from qdcjax.training.step import LossFn
 from qdcjax.workdir import Workdir
 
@@ -69,22 +69,11 @@ def together(
       source: of a member.
       train, held_out: source → field → rows.
     """
-    begins, at = {}, 0
-    for name, fields in train.items():
-        begins[name], at = at, at + len(next(iter(fields.values())))
-    first = [begins[source(of)] for of in members]
+    tested = [held_out[source(of)] for of in members]
     return Data(
-        {name: np.concatenate([of[name] for of in train.values()]) for name in _names(train)},
-        [(begin, begin + of.size) for begin, of in zip(first, members, strict=True)],
-        {
-            name: np.stack([held_out[source(of)][name] for of in members])
-            for name in _names(held_out)
-        },
+        *join(train, [(source(of), of.size) for of in members]),
+        {name: np.stack([of[name] for of in tested]) for name in tested[0]},
     )
-
-
-def _names(parts: Mapping[Any, Mapping[str, np.ndarray]]) -> list[str]:
-    return list(next(iter(parts.values())))
 
 
 def learn(

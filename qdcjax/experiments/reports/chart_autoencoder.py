@@ -1,0 +1,126 @@
+"""The report of chart autoencoders: errors against n, charts on their surfaces, arrows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qdcjax.experiments.findings.chart_autoencoder import CHARTS, Findings, dead_charts
+from qdcjax.experiments.reports.training import training_section
+from qdcjax.experiments.running import publish
+from qdcjax.experiments.stages import charts
+from qdcjax.experiments.stages.point_cases import Member, Shape, manifold_of
+from qdcjax.reporting import figures, point_figures
+from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
+from qdcjax.workdir import Workdir
+
+CURVES = {"loss, mean over members": "loss", "squared error, training": "squared_error"}
+SLAB = 0.15  # a view in a plane takes points that are so near to it
+ARROWS = 150
+PANELS = 3  # in a row
+
+Programs = Mapping[Shape, Sequence[Member]]
+
+
+def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
+    """Everything that the page shows, with its figures saved under `figures/`."""
+    return Report(
+        title="Chart autoencoders",
+        description="Networks learn from pairs of a noisy and a clean point of a manifold of d "
+        "dimensions, and denoise fresh points: with several charts of d coordinates, and as "
+        "ordinary autoencoders.",
+        run=publish.run_facts(workdir),
+        headline=headline(workdir, found),
+        verdicts=found.verdicts,
+        sections=[
+            errors_section(workdir, found),
+            views_section(workdir, programs),
+            training_section(workdir, {shape.model: CURVES for shape in programs}),
+        ],
+    )
+
+
+def headline(workdir: Workdir, found: Findings) -> list[HeadlineRow]:
+    """The error of each model of the base case at its largest n."""
+    case = workdir.config["base"]
+    fields = workdir.config["cases"][case]
+    size = max(fields["sizes"])
+    return [
+        HeadlineRow(
+            f"{case}, {model}: squared error at n = {size:,}",
+            found.results[f"{case}_{model}_{size}_error"],
+        )
+        for model in fields["models"]
+    ]
+
+
+def errors_section(workdir: Workdir, found: Findings) -> Section:
+    """Squared error against n beside the theory's slope, and a table of all members."""
+    cases = workdir.config["cases"]
+    panels: dict[str, dict[str, figures.Series]] = {}
+    for case, fields in cases.items():
+        sizes = sorted(fields["sizes"])
+        if len(sizes) < 3:
+            continue
+        panel = panels[f"squared error, {case}"] = {}
+        for model in fields["models"]:
+            of = [found.results[f"{case}_{model}_{size}_error"] for size in sizes]
+            panel[model] = figures.series_of_intervals(sizes, of)
+        first = found.results[f"{case}_{CHARTS}_{sizes[0]}_error"].value
+        exponent = 2 / (found.dimensions[case] + 2)
+        theory = first * (np.array(sizes) / sizes[0]) ** -exponent
+        panel["theory's slope"] = figures.Series(sizes, theory, reference=True)
+    figure = figures.lines(panels, "n, pairs to learn from", log_x=True, log_y=True)
+    path = figures.save(figure, workdir.path / "figures" / "error_against_n.png")
+    rows = []
+    for case, fields in cases.items():
+        for model in fields["models"]:
+            for size in fields["sizes"]:
+                of = [
+                    row
+                    for row in found.rows
+                    if (row["case"], row["model"], row["size"]) == (case, model, size)
+                ]
+                mean = lambda name, of=of: float(np.mean([row[name] for row in of]))  # noqa: E731
+                count = len(of[0]["shares"])
+                dead = sum(map(dead_charts, of)) / len(of) if count > 1 else "–"
+                error = found.results[f"{case}_{model}_{size}_error"]
+                rows.append(
+                    [case, model, size, mean("input_error"), error, mean("worst_chart"), dead]
+                )
+    columns = ["case", "model", "n", "error of the input", "error", "worst chart", "dead charts"]
+    note = "Means over seeds of |x̂ − v|². The worst chart: of the points that are its own, where "
+    note += "that is largest. A dead chart is the first for under 1 % of the points."
+    text = "Theory: the squared error falls at least as n^(−2/(d+2)), d the manifold's dimension."
+    return Section("Errors", text, [Plate(path, "Means over seeds.")], [Table(columns, rows, note)])
+
+
+def views_section(workdir: Workdir, programs: Programs) -> Section:
+    """Charts by colour, and denoising arrows, on manifolds that can be drawn."""
+    config: dict[str, Any] = workdir.config
+    coloured, moved = {}, {}
+    for shape, members in programs.items():
+        for case in dict.fromkeys(of.case for of in members):
+            manifold = manifold_of(config, case)
+            drawn = manifold.ambient <= 3 and len(config["cases"][case]["models"]) > 1
+            if not drawn or charts.model_of(config, shape).config.charts == 1:
+                continue
+            of = charts.view(config, workdir, shape, members, case)
+            title = f"{case}, {shape.model}"
+            coloured[title] = of.clean, of.charts
+            near = np.flatnonzero(np.abs(of.clean[:, 2:]).max(axis=1, initial=0) < SLAB)[:ARROWS]
+            moved[title] = of.noisy[near, :2], of.output[near, :2], of.clean[near, :2]
+    plates = []
+    for name, draw, panels, caption in (
+        ("charts", _classes, coloured, "The chart with the largest weight, at the clean points."),
+        ("arrows", point_figures.arrows, moved, "From noisy points to outputs, near a plane."),
+    ):
+        for at in range(0, len(panels), PANELS):
+            some = dict(list(panels.items())[at : at + PANELS])
+            path = workdir.path / "figures" / f"{name}_{at // PANELS}.png"
+            plates.append(Plate(figures.save(draw(some), path), caption))
+    return Section("Charts and arrows", "Of the first seed and the largest n.", plates)
+
+
+def _classes(panels):
+    return point_figures.classes(panels, "chart")

@@ -1,0 +1,225 @@
+"""Chart autoencoders of all members, their errors on fresh points, and what their charts do."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.point_cases import Member, Shape, manifold_of
+from qdcjax.measures.neighbours import farthest_points
+from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig, with_centres
+from qdcjax.tasks.denoising import Denoising
+from qdcjax.training.checkpoints import load_params, save_params
+from qdcjax.training.members import SubsetBatches, fit_members, join, make_program
+from qdcjax.training.point_losses import denoising_loss
+from qdcjax.training.point_store import save_point_model
+from qdcjax.workdir import Workdir
+
+FIELDS = ("seeds", "cases", "models", "training")
+TRAIN, TEST = 0, 1  # seeds of draws
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """How a model of `config.models` learns, beside its shape.
+
+    Attributes:
+      extra: latent dimensions beyond the manifold's.
+      start: where charts begin: `random`, or around the `farthest` points of the data from each
+        other, so that none is dead from the first step on.
+      temperature, lipschitz: see `point_losses.denoising_loss`.
+    """
+
+    extra: int = 0
+    start: str = "random"
+    temperature: float = 0.01
+    lipschitz: float = 0.0
+
+    def __post_init__(self):
+        if self.start not in ("random", "farthest"):
+            raise ValueError(f"start={self.start!r} must be random or farthest")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature={self.temperature} must be over 0")
+        if self.lipschitz < 0:
+            raise ValueError(f"lipschitz={self.lipschitz} must be at least 0")
+
+
+LEARNING = [field.name for field in dataclasses.fields(Learning)]
+
+
+def task_of(config: Mapping[str, Any], case: str, seed: int) -> Denoising:
+    """The noisy points of a case."""
+    fields = {n: v for n, v in config["cases"][case].items() if n not in ("sizes", "models")}
+    made = fields | {"manifold": manifold_of(config, case), "seed": seed}
+    return from_config.make(Denoising, made, f"cases.{case}")
+
+
+def model_of(config: Mapping[str, Any], shape: Shape) -> ChartAutoencoder:
+    """The model of a program."""
+    fields = config["models"][shape.model] | {"ambient": shape.width, "latent": shape.latent}
+    section = f"models.{shape.model}"
+    return ChartAutoencoder(from_config.make(ChartConfig, fields, section, LEARNING))
+
+
+def learning_of(config: Mapping[str, Any], shape: Shape) -> Learning:
+    """How the model of a program learns."""
+    fields = config["models"][shape.model]
+    own = {name: fields[name] for name in LEARNING if name in fields}
+    return from_config.make(Learning, own, f"models.{shape.model}")
+
+
+def learn(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member], mesh: Mesh
+) -> Path:
+    """Stage `<model>-<D>-<d>`: parameters of all members of a program, stacked."""
+    model, how = model_of(config, shape), learning_of(config, shape)
+    settings = from_config.training(config, "training", mesh)
+
+    def make(folder: Path) -> None:
+        most = {(of.case, of.seed): 0 for of in members}
+        for of in members:
+            most[of.case, of.seed] = max(most[of.case, of.seed], of.size)
+        sources = {
+            (case, seed): _fields(*task_of(config, case, seed).draw(size, TRAIN))
+            for (case, seed), size in most.items()
+        }
+        rows, ranges = join(sources, [((of.case, of.seed), of.size) for of in members])
+        begin, change = None, lambda params, begin: params
+        if how.start == "farthest":
+            clean = [rows["clean"][slice(*part)] for part in ranges]
+            begin = np.stack([of[farthest_points(of, model.config.charts)] for of in clean])
+            change = with_centres
+        params = fit_members(
+            make_program(
+                lambda key: model.init(key, jnp.zeros((1, shape.width)))["params"],
+                denoising_loss(model, how.temperature, how.lipschitz),
+                settings,
+                change,
+            ),
+            SubsetBatches(rows, ranges, settings.batch_size, [of.seed for of in members]),
+            settings,
+            seeds=[of.seed for of in members],
+            at_once=config["members_at_once"],
+            mesh=mesh,
+            workdir=workdir.path,
+            name=shape.stage,
+            begin=begin,
+        )
+        save_params(folder / "params", jax.tree.map(lambda *leaves: np.stack(leaves), *params))
+
+    return workdir.stage(shape.stage, FIELDS, [], make)
+
+
+def _fields(noisy: np.ndarray, clean: np.ndarray) -> dict[str, np.ndarray]:
+    return {"noisy": noisy, "clean": clean, "mask": np.ones(len(clean), np.float32)}
+
+
+def errors(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member]
+) -> datasets.Dataset:
+    """Table `<model>-<D>-<d>-errors`: each member on fresh noisy points.
+
+    Columns `case`, `size`, `seed`; `error`, the mean of |x̂ − v|²; `input_error`, that of |x − v|²;
+    `shares` [C], of the points for which a chart has the largest weight; `worst_chart`, the mean
+    error of the points of the chart where it is largest.
+    """
+    model = model_of(config, shape)
+
+    @jax.jit
+    def outputs(params, noisy):
+        output = model.apply({"params": params}, noisy)
+        return output, model.apply({"params": params}, noisy, method="encode")[1].argmax(axis=1)
+
+    def make(_: str) -> dict[str, list]:
+        stacked = load_params(workdir.path / "stages" / shape.stage / "params")
+        rows = []
+        for m, of in enumerate(members):
+            noisy, clean = task_of(config, of.case, of.seed).draw(config["tested"], TEST)
+            output, chart = map(
+                np.asarray, outputs(jax.tree.map(lambda x, m=m: x[m], stacked), noisy)
+            )
+            squares = ((output - clean) ** 2).sum(axis=1)
+            counts = np.bincount(chart, minlength=model.config.charts)
+            sums = np.bincount(chart, squares, minlength=model.config.charts)
+            rows.append(
+                dataclasses.asdict(of)
+                | {
+                    "model": shape.model,
+                    "error": float(squares.mean()),
+                    "input_error": float(((noisy - clean) ** 2).sum(axis=1).mean()),
+                    "shares": (counts / counts.sum()).tolist(),
+                    "worst_chart": float((sums[counts > 0] / counts[counts > 0]).max()),
+                }
+            )
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    name = f"{shape.stage}-errors"
+    return workdir.table(name, [*FIELDS, "tested"], [shape.stage], lambda: [""], make)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What a member makes of fresh points, in the space R^m that its manifold lies in.
+
+    Attributes:
+      clean, noisy, output: [n, m]; noisy points and outputs are projected.
+      charts: [n] of the largest weight.
+    """
+
+    clean: np.ndarray
+    noisy: np.ndarray
+    output: np.ndarray
+    charts: np.ndarray
+
+
+def view(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member], case: str
+) -> View:
+    """Of the first seed and the largest size of a case."""
+    at = first_and_largest(members, case)
+    model, params = trained(config, workdir, shape, at)
+    task = task_of(config, case, members[at].seed)
+    noisy, clean = task.draw(config["tested"], TEST)
+    output = model.apply({"params": params}, noisy)
+    weights = model.apply({"params": params}, noisy, method="encode")[1]
+    own = (np.asarray(of) @ task.turn for of in (clean, noisy, output))
+    return View(*own, np.asarray(weights).argmax(axis=1))
+
+
+def trained(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, member: int
+) -> tuple[ChartAutoencoder, Any]:
+    """One member's model and parameters."""
+    stacked = load_params(workdir.path / "stages" / shape.stage / "params")
+    return model_of(config, shape), jax.tree.map(lambda x: x[member], stacked)
+
+
+def first_and_largest(members: Sequence[Member], case: str) -> int:
+    """The member of a case that has all its data, and the first seed."""
+    found = [m for m, of in enumerate(members) if of.case == case]
+    return max(found, key=lambda m: (members[m].size, -m))
+
+
+def keep(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    programs: Mapping[Shape, Sequence[Member]],
+    model: str,
+) -> Path:
+    """Stage `student`: that model of the base case, of all its data and the first seed."""
+    base = config["base"]
+    shape, members = next(
+        (shape, members)
+        for shape, members in programs.items()
+        if shape.model == model and any(of.case == base for of in members)
+    )
+    at = first_and_largest(members, base)
+    make = lambda folder: save_point_model(folder, *trained(config, workdir, shape, at))  # noqa: E731
+    return workdir.stage("student", ["base"], [shape.stage], make)

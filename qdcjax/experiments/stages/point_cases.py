@@ -1,0 +1,79 @@
+"""Cases of points on manifolds, and which models learn them: the plan of a study of points.
+
+A case is a manifold in R^D with what is done to its points. A program is all trainings of one
+shape: members that differ in case, size of the data and seed.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from qdcjax.experiments.running import from_config
+from qdcjax.tasks.manifolds import Manifold
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One training.
+
+    Attributes:
+      case: name.
+      size: points that are learned from.
+      seed: of everything random.
+    """
+
+    case: str
+    size: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What members of one program share.
+
+    Attributes:
+      model: name in `config.models`.
+      width: D.
+      latent: dimensions of the model's latent space.
+    """
+
+    model: str
+    width: int
+    latent: int
+
+    @property
+    def stage(self) -> str:
+        """The name of the program's stage."""
+        return f"{self.model}-{self.width}-{self.latent}"
+
+
+def manifold_of(config: Mapping[str, Any], case: str) -> Manifold:
+    """The manifold of a case."""
+    return from_config.manifold(config["cases"][case]["manifold"], f"cases.{case}.manifold")
+
+
+def plan(config: Mapping[str, Any]) -> dict[Shape, list[Member]]:
+    """Every program with its members: cases × sizes × seeds of the models that a case names.
+
+    A model's latent space has `extra` dimensions more than the manifold.
+
+    Raises:
+      ValueError: one line that names the field.
+    """
+    programs: dict[Shape, list[Member]] = {}
+    for case, fields in config["cases"].items():
+        dimension = manifold_of(config, case).dimension
+        if not fields["sizes"] or min(fields["sizes"]) < 1:
+            raise ValueError(f"cases.{case}.sizes={tuple(fields['sizes'])} must be 1 or more each")
+        for model in fields["models"]:
+            if model not in config["models"]:
+                there = ", ".join(config["models"])
+                raise ValueError(f"cases.{case}.models has {model!r}, which is none of {there}")
+            latent = dimension + config["models"][model]["extra"]
+            if latent < 1:
+                raise ValueError(f"models.{model}.extra: no latent dimension is left on {case}")
+            members = programs.setdefault(Shape(model, fields["width"], latent), [])
+            members += [
+                Member(case, size, seed) for size in fields["sizes"] for seed in config["seeds"]
+            ]
+    return programs

@@ -1,0 +1,81 @@
+"""Figures of points: coloured by class on a curve or surface, and arrows between pairs of them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from qdcjax.reporting.figures import GRID, INK, PALETTE, QUIET
+
+PANEL = 3.4  # inches
+MOST = 3_000  # points that are drawn
+
+
+def classes(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], words: str) -> Figure:
+    """Points in two or three dimensions, coloured by class.
+
+    Args:
+      panels: title → points [n, 2] or [n, 3], and the class of each [n], from 0.
+      words: what a class is, before its number, in the legend.
+    """
+    figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.5), layout="constrained")
+    shown: dict[int, object] = {}
+    for number, (title, (points, labels)) in enumerate(panels.items(), start=1):
+        solid = points.shape[1] > 2
+        ax = figure.add_subplot(1, len(panels), number, projection="3d" if solid else None)
+        for label in np.unique(labels[:MOST]):
+            of = points[:MOST][labels[:MOST] == label][:, :3]
+            shown[int(label)] = ax.scatter(
+                *of.T, s=4, color=PALETTE[label % len(PALETTE)], linewidths=0
+            )
+        _plain(ax, title, solid)
+    if len(shown) > 1:
+        figure.legend(
+            [shown[label] for label in sorted(shown)],
+            [f"{words} {label + 1}" for label in sorted(shown)],
+            loc="outside upper left",
+            ncols=len(shown),
+            markerscale=3,
+            frameon=False,
+            fontsize=10,
+            labelcolor=INK,
+        )
+    return figure
+
+
+def arrows(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """Arrows from points to others in a plane, over the points where they should end.
+
+    Args:
+      panels: title → ends [n, 2], begins [n, 2], targets [m, 2].
+    """
+    figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.3), layout="constrained")
+    for number, (title, (begins, ends, targets)) in enumerate(panels.items(), start=1):
+        ax = figure.add_subplot(1, len(panels), number)
+        ax.scatter(*targets.T, s=3, color=QUIET, alpha=0.5, linewidths=0)
+        ax.scatter(*begins.T, s=6, color=PALETTE[1], linewidths=0, zorder=3)
+        ax.quiver(
+            *begins.T,
+            *(ends - begins).T,
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.004,
+            color=PALETTE[0],
+            zorder=4,
+        )
+        _plain(ax, title, solid=False)
+    return figure
+
+
+def _plain(ax, title: str, solid: bool) -> None:
+    """Equal scales, a title, and nothing that a reader would not look at."""
+    ax.set_title(title, fontsize=10.5, color=INK)
+    if solid:
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+        ax.view_init(elev=25, azim=-50)
+        return
+    ax.set_aspect("equal")
+    ax.tick_params(labelsize=9, colors=QUIET, length=3)
+    ax.spines[:].set_color(GRID)
