@@ -17,11 +17,13 @@ from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
 from qdcjax.models import pretrained
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig
 from qdcjax.models.config import TransformerConfig
+from qdcjax.models.generator import Generator, GeneratorConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.refinement import BAD
 from qdcjax.reasoning.refiners import Refinement, Refiners
 from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.steps import segment, separator_tokens
+from qdcjax.training.point_losses import generate
 from qdcjax.training.point_store import is_point_model, load_point_model
 from qdcjax.training.store import StoredModel, load_model
 
@@ -240,7 +242,36 @@ class LoadedCharts:
         return found
 
 
-def load(path: str | Path, model: str = "student") -> "Loaded | LoadedCharts":
+@dataclasses.dataclass(frozen=True)
+class LoadedGenerator:
+    """A generator of a run.
+
+    Attributes:
+      model: the Linen module.
+      params: its parameters.
+      config: its shape.
+      folder: where it lies.
+    """
+
+    model: Generator
+    params: Any
+    config: GeneratorConfig
+    folder: Path
+
+    def sample(self, count: int, key: jax.Array | None = None) -> np.ndarray:
+        """So many independent points [count, D].
+
+        Args:
+          count: at least 1.
+          key: of the random numbers; key 0 by default.
+        """
+        if count < 1:
+            raise ValueError(f"count={count} must be at least 1")
+        key = jax.random.key(0) if key is None else key
+        return np.asarray(generate(self.model, self.params, key, count))
+
+
+def load(path: str | Path, model: str = "student") -> "Loaded | LoadedCharts | LoadedGenerator":
     """Model, parameters and tokeniser from a run's folder alone, on any number of devices.
 
     Args:
@@ -266,6 +297,7 @@ def load(path: str | Path, model: str = "student") -> "Loaded | LoadedCharts":
         )
     if is_point_model(folder):
         of_points, params = load_point_model(folder)
-        return LoadedCharts(of_points, params, of_points.config, folder)
+        kind = LoadedGenerator if isinstance(of_points, Generator) else LoadedCharts
+        return kind(of_points, params, of_points.config, folder)
     stored = load_model(folder)
     return Loaded(stored.model, stored.params, stored.tokenizer, stored.model.config, folder)

@@ -23,8 +23,8 @@ import jaxtyping
 # Shapes in annotations are checked at every call that a test makes.
 jaxtyping.install_import_hook(
     [
-        "qdcjax.models.attention",
-        "qdcjax.models.autoencoder",
+        *(f"qdcjax.models.{name}" for name in ("attention", "autoencoder")),
+        *(f"qdcjax.models.{name}" for name in ("generator", "spectral")),
         "qdcjax.decoding.choose",
         *(f"qdcjax.rl.{name}" for name in ("advantages", "losses", "policy_gradient")),
     ],

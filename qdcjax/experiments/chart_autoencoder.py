@@ -33,7 +33,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         for shape, members in programs.items()
         for row in charts.errors(config, workdir, shape, members)
     ]
-    dimensions = {case: point_cases.manifold_of(config, case).dimension for case in config["cases"]}
+    dimensions = {case: point_cases.dimension_of(config, case) for case in config["cases"]}
     found = findings.find(rows, config["cases"], dimensions, config["base"], predictions)
     return publish.publish(
         workdir,
@@ -50,10 +50,6 @@ def check(config: Mapping[str, Any]) -> None:
         charts.learning_of(config, shape)
         for member in members:
             charts.task_of(config, member.case, member.seed)
-    base = config["base"]
-    if base not in config["cases"]:
-        raise ValueError(f"base={base!r} must be one of {', '.join(config['cases'])}")
-    if findings.CHARTS not in config["cases"][base]["models"]:
-        raise ValueError(f"cases.{base}.models has no {findings.CHARTS!r}, which others stand by")
+    point_cases.check_base(config, findings.CHARTS)
     if config["tested"] < 2:
         raise ValueError(f"tested={config['tested']} must be at least 2")

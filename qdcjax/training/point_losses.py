@@ -1,12 +1,16 @@
 """Loss functions of points in R^D; each is a weighted sum, as `step.make_update` asks.
 
-Shapes: B points of D coordinates, C charts. `weights` [B] add to one over the step.
+Shapes: B points of D coordinates, C charts, ℓ latent coordinates. `weights` [B] add to one over the
+step.
 """
 
 import jax
 import jax.numpy as jnp
+from ott.geometry.costs import Euclidean
+from ott.tools.sinkhorn_divergence import sinkdiv
 
 from qdcjax.models.autoencoder import ChartAutoencoder, lipschitz_bound
+from qdcjax.models.generator import Critic, Generator
 from qdcjax.training.step import LossFn
 
 
@@ -48,3 +52,75 @@ def denoising_loss(
         return loss + penalty, {"squared_error": jnp.sum(weights * chosen)}
 
     return loss_fn
+
+
+def generate(model: Generator, params, key: jax.Array, count: int) -> jax.Array:
+    """So many points [count, D] of a generator, whose latent ones are uniform on (0, 1)^ℓ."""
+    z = jax.random.uniform(key, (count, model.config.latent))
+    return model.apply({"params": params}, z)
+
+
+def sinkhorn_loss(model: Generator, epsilon: float) -> LossFn:
+    """The Sinkhorn divergence of as many generated points from the batch's, cost |x − y|.
+
+    T(g, x) − T(g, g) / 2, T the entropic transport with ε (see `measures.transport`); the term of
+    the batch alone is left out, since no parameter moves it. Batch: `points` [B, D], in one part.
+    """
+
+    def loss_fn(params, batch, key):
+        generated = generate(model, params, key, len(batch["points"]))
+        loss, _ = sinkdiv(
+            generated,
+            batch["points"],
+            cost_fn=Euclidean(),
+            epsilon=epsilon,
+            b=batch["weights"],
+            static_b=True,
+        )
+        return loss, {}
+
+    return loss_fn
+
+
+def critic_loss(generator: Generator, critic: Critic, penalty: float) -> LossFn:
+    """−(Σ w f(x) − mean f(g)) + λ mean (|∇f(m)| − 1)², what a critic f minimises.
+
+    The points m lie at random between real and generated ones (Gulrajani et al. 2017, "Improved
+    training of Wasserstein GANs"). Batch: `points` [B, D], and `generator`, parameters.
+
+    Args:
+      generator, critic: the models.
+      penalty: λ; 0 for a critic that is 1-Lipschitz by itself.
+    """
+
+    def loss_fn(params, batch, key):
+        real, weights = batch["points"], batch["weights"]
+        latent, between = jax.random.split(key)
+        generated = generate(generator, batch["generator"], latent, len(real))
+        f = lambda x: critic.apply({"params": params}, x)  # noqa: E731
+        distance = jnp.sum(weights * (f(real) - f(generated)))
+        if not penalty:
+            return -distance, {"critic_distance": distance}
+        share = jax.random.uniform(between, (len(real), 1))
+        slopes = jax.vmap(jax.grad(lambda x: f(x[None])[0]))(share * real + (1 - share) * generated)
+        steep = jnp.sum(weights * (safe_norm(slopes) - 1) ** 2)
+        return penalty * steep - distance, {"critic_distance": distance}
+
+    return loss_fn
+
+
+def adversarial_loss(generator: Generator, critic: Critic) -> LossFn:
+    """−Σ w f(g), what a generator minimises. Batch: `critic`, parameters; `weights` [B]."""
+
+    def loss_fn(params, batch, key):
+        generated = generate(generator, params, key, len(batch["weights"]))
+        values = critic.apply({"params": batch["critic"]}, generated)
+        return -jnp.sum(batch["weights"] * values), {}
+
+    return loss_fn
+
+
+def safe_norm(x: jax.Array) -> jax.Array:
+    """|x| over the last axis, whose gradient at 0 is 0."""
+    squares = jnp.sum(x**2, axis=-1)
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)

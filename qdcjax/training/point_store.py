@@ -8,11 +8,16 @@ from typing import Any
 import flax.linen as nn
 
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig
+from qdcjax.models.generator import Generator, GeneratorConfig
 from qdcjax.training.checkpoints import load_params, save_params
 from qdcjax.training.processes import is_writer, wait_for_all
 from qdcjax.training.store import SHAPE_FILE
 
-KINDS = {"chart_autoencoder": (ChartAutoencoder, ChartConfig)}  # kind → module and its shape
+# Kind → module and its shape.
+KINDS = {
+    "chart_autoencoder": (ChartAutoencoder, ChartConfig),
+    "generator": (Generator, GeneratorConfig),
+}
 
 
 def save_point_model(folder: Path, model: nn.Module, params) -> None:

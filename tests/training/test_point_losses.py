@@ -5,9 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qdcjax.measures.transport import exact_w1, sinkhorn_divergence
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig, lipschitz_bound
+from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
-from qdcjax.training.point_losses import denoising_loss
+from qdcjax.training.point_losses import (
+    adversarial_loss,
+    critic_loss,
+    denoising_loss,
+    generate,
+    safe_norm,
+    sinkhorn_loss,
+)
 from qdcjax.training.step import init_state, make_update
 
 RNG = np.random.default_rng(0)
@@ -81,3 +90,74 @@ def test_the_penalty_counts_once_whatever_the_microbatches(form):
         for parts in (1, 3)
     ]
     assert float(losses[0]["loss"]) == pytest.approx(float(losses[1]["loss"]), rel=1e-5)
+
+
+GENERATOR = Generator(GeneratorConfig(latent=2, ambient=3, width=8))
+OF_GENERATOR = GENERATOR.init(jax.random.key(0), jnp.ones((1, 2)))["params"]
+POINTS = {"points": BATCH["clean"], "weights": jnp.full(12, 1 / 12)}
+KEY = jax.random.key(5)
+
+
+def test_the_sinkhorn_loss_is_the_divergence_but_for_a_constant():
+    """Differences between two generators are those of the divergence."""
+    loss_fn = jax.jit(sinkhorn_loss(GENERATOR, epsilon=0.3))
+    moved = jax.tree.map(lambda x: 1.3 * x + 0.2, OF_GENERATOR)
+    losses = [float(loss_fn(params, POINTS, KEY)[0]) for params in (OF_GENERATOR, moved)]
+    generated = [generate(GENERATOR, params, KEY, 12) for params in (OF_GENERATOR, moved)]
+    expected = [sinkhorn_divergence(x, BATCH["clean"], 0.3) for x in generated]
+    assert losses[1] - losses[0] == pytest.approx(expected[1] - expected[0], abs=2e-3)
+    assert abs(expected[1] - expected[0]) > 0.02
+
+
+def test_the_sinkhorn_loss_s_gradient_is_that_of_its_values():
+    loss_fn = sinkhorn_loss(GENERATOR, epsilon=0.3)
+    value = jax.jit(lambda params: loss_fn(params, POINTS, KEY)[0])
+    gradient = jax.jit(jax.grad(value))(OF_GENERATOR)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    rng = np.random.default_rng(0)
+    way = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), OF_GENERATOR)
+    moved = lambda t: value(jax.tree.map(lambda x, w: x + t * w, OF_GENERATOR, way))  # noqa: E731
+    ends = moved(-0.01), moved(0.01)
+    slope = sum(jnp.vdot(g, w) for g, w in zip(*map(jax.tree.leaves, (gradient, way)), strict=True))
+    assert float(slope) == pytest.approx(float(ends[1] - ends[0]) / 0.02, rel=0.05, abs=0.01)
+
+
+def test_descending_the_sinkhorn_loss_brings_points_together():
+    optimizer = make_optimizer(OptimizerConfig(0.02), 150)
+    update = jax.jit(make_update(sinkhorn_loss(GENERATOR, epsilon=0.05), optimizer))
+    state = init_state(OF_GENERATOR, optimizer)
+    batch = {"points": 0.3 * BATCH["clean"] + 2, "mask": jnp.ones(12)}
+    far = exact_w1(generate(GENERATOR, OF_GENERATOR, KEY, 12), batch["points"])
+    for _ in range(150):
+        state, _ = update(state, batch, KEY)
+    assert exact_w1(generate(GENERATOR, state.params, KEY, 12), batch["points"]) < far / 5
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.5])
+def test_critic_and_generator_losses_by_hand(penalty):
+    critic = Critic(CriticConfig(width=8))
+    params = critic.init(jax.random.key(1), BATCH["clean"])["params"]
+    batch = {**POINTS, "generator": OF_GENERATOR}
+    loss, metrics = critic_loss(GENERATOR, critic, penalty)(params, batch, KEY)
+    f = lambda x: critic.apply({"params": params}, x)  # noqa: E731
+    latent, between = jax.random.split(KEY)
+    generated = generate(GENERATOR, OF_GENERATOR, latent, 12)
+    distance = float(f(BATCH["clean"]).mean() - f(generated).mean())
+    assert float(metrics["critic_distance"]) == pytest.approx(distance, abs=1e-6)
+    share = jax.random.uniform(between, (12, 1))
+    middle = share * BATCH["clean"] + (1 - share) * generated
+    steps = 1e-2 * np.eye(3, dtype=np.float32)
+    slopes = np.stack([(f(middle + s) - f(middle - s)) / 2e-2 for s in steps], axis=1)
+    steep = ((np.linalg.norm(slopes, axis=1) - 1) ** 2).mean()
+    assert float(loss) == pytest.approx(penalty * steep - distance, abs=0.02)
+
+    batch = {"critic": params, "weights": POINTS["weights"]}
+    loss, _ = adversarial_loss(GENERATOR, critic)(OF_GENERATOR, batch, KEY)
+    assert float(loss) == pytest.approx(
+        -float(f(generate(GENERATOR, OF_GENERATOR, KEY, 12)).mean()), abs=1e-6
+    )
+
+
+def test_a_norm_of_zero_has_a_gradient_of_zero():
+    gradient = jax.grad(lambda x: safe_norm(x).sum())(jnp.asarray([[0.0, 0.0], [3.0, 4.0]]))
+    np.testing.assert_allclose(gradient, [[0, 0], [0.6, 0.8]], atol=1e-6)

@@ -99,14 +99,14 @@ def views_section(workdir: Workdir, programs: Programs) -> Section:
     """Charts by colour, and denoising arrows, on manifolds that can be drawn."""
     config: dict[str, Any] = workdir.config
     coloured, moved = {}, {}
-    for shape, members in programs.items():
-        for case in dict.fromkeys(of.case for of in members):
-            manifold = manifold_of(config, case)
-            drawn = manifold.ambient <= 3 and len(config["cases"][case]["models"]) > 1
-            if not drawn or charts.model_of(config, shape).config.charts == 1:
+    for case, fields in config["cases"].items():
+        if manifold_of(config, case).ambient > 3 or len(fields["models"]) == 1:
+            continue
+        for model in fields["models"]:
+            if config["models"][model]["charts"] == 1:
                 continue
-            of = charts.view(config, workdir, shape, members, case)
-            title = f"{case}, {shape.model}"
+            of = charts.view(config, workdir, programs, case, model)
+            title = f"{case}, {model}"
             coloured[title] = of.clean, of.charts
             near = np.flatnonzero(np.abs(of.clean[:, 2:]).max(axis=1, initial=0) < SLAB)[:ARROWS]
             moved[title] = of.noisy[near, :2], of.output[near, :2], of.clean[near, :2]

@@ -44,11 +44,12 @@ TRAINING = {
     "regression_training": (),
     "language_training": (),
     "training": (),
+    "adversarial": (),
     "learn": (),
     "critic": (),
 }
 # Sections of `TRAINING` of members, each of which has a device to itself.
-OF_MEMBERS = ("regression_training", "language_training", "training")
+OF_MEMBERS = ("regression_training", "language_training", "training", "adversarial")
 ONLINE = ("learn", "critic")  # sections of `TRAINING` whose steps follow from the rollouts
 ROLES = ("policy", "reference", "critic", "reward_model")
 SAMPLING = {

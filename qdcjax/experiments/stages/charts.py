@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.point_cases import Member, Shape, manifold_of
+from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
 from qdcjax.measures.neighbours import farthest_points
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig, with_centres
 from qdcjax.tasks.denoising import Denoising
@@ -180,15 +180,19 @@ class View:
 
 
 def view(
-    config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member], case: str
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    programs: Mapping[Shape, Sequence[Member]],
+    case: str,
+    model: str,
 ) -> View:
     """Of the first seed and the largest size of a case."""
-    at = first_and_largest(members, case)
-    model, params = trained(config, workdir, shape, at)
-    task = task_of(config, case, members[at].seed)
+    shape, at = first_and_largest(programs, case, model)
+    module, params = trained(config, workdir, shape, at)
+    task = task_of(config, case, programs[shape][at].seed)
     noisy, clean = task.draw(config["tested"], TEST)
-    output = model.apply({"params": params}, noisy)
-    weights = model.apply({"params": params}, noisy, method="encode")[1]
+    output = module.apply({"params": params}, noisy)
+    weights = module.apply({"params": params}, noisy, method="encode")[1]
     own = (np.asarray(of) @ task.turn for of in (clean, noisy, output))
     return View(*own, np.asarray(weights).argmax(axis=1))
 
@@ -201,12 +205,6 @@ def trained(
     return model_of(config, shape), jax.tree.map(lambda x: x[member], stacked)
 
 
-def first_and_largest(members: Sequence[Member], case: str) -> int:
-    """The member of a case that has all its data, and the first seed."""
-    found = [m for m, of in enumerate(members) if of.case == case]
-    return max(found, key=lambda m: (members[m].size, -m))
-
-
 def keep(
     config: Mapping[str, Any],
     workdir: Workdir,
@@ -214,12 +212,6 @@ def keep(
     model: str,
 ) -> Path:
     """Stage `student`: that model of the base case, of all its data and the first seed."""
-    base = config["base"]
-    shape, members = next(
-        (shape, members)
-        for shape, members in programs.items()
-        if shape.model == model and any(of.case == base for of in members)
-    )
-    at = first_and_largest(members, base)
+    shape, at = first_and_largest(programs, config["base"], model)
     make = lambda folder: save_point_model(folder, *trained(config, workdir, shape, at))  # noqa: E731
     return workdir.stage("student", ["base"], [shape.stage], make)

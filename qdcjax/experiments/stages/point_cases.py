@@ -5,7 +5,7 @@ shape: members that differ in case, size of the data and seed.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qdcjax.experiments.running import from_config
@@ -47,6 +47,12 @@ class Shape:
         return f"{self.model}-{self.width}-{self.latent}"
 
 
+def dimension_of(config: Mapping[str, Any], case: str) -> int:
+    """d of a case: its manifold's, or `dimension` where the data lie on none that is known."""
+    fields = config["cases"][case]
+    return fields["dimension"] if "dimension" in fields else manifold_of(config, case).dimension
+
+
 def manifold_of(config: Mapping[str, Any], case: str) -> Manifold:
     """The manifold of a case."""
     return from_config.manifold(config["cases"][case]["manifold"], f"cases.{case}.manifold")
@@ -62,7 +68,7 @@ def plan(config: Mapping[str, Any]) -> dict[Shape, list[Member]]:
     """
     programs: dict[Shape, list[Member]] = {}
     for case, fields in config["cases"].items():
-        dimension = manifold_of(config, case).dimension
+        dimension = dimension_of(config, case)
         if not fields["sizes"] or min(fields["sizes"]) < 1:
             raise ValueError(f"cases.{case}.sizes={tuple(fields['sizes'])} must be 1 or more each")
         for model in fields["models"]:
@@ -77,3 +83,23 @@ def plan(config: Mapping[str, Any]) -> dict[Shape, list[Member]]:
                 Member(case, size, seed) for size in fields["sizes"] for seed in config["seeds"]
             ]
     return programs
+
+
+def first_and_largest(
+    programs: Mapping[Shape, Sequence[Member]], case: str, model: str
+) -> tuple[Shape, int]:
+    """The program of a case and a model, and its member of all the data and the first seed."""
+    for shape, members in programs.items():
+        found = [m for m, of in enumerate(members) if of.case == case]
+        if shape.model == model and found:
+            return shape, max(found, key=lambda m: (members[m].size, -m))
+    raise ValueError(f"cases.{case}.models has no {model!r}")
+
+
+def check_base(config: Mapping[str, Any], model: str) -> None:
+    """Raises ValueError where `config.base` is no case that this model learns."""
+    base = config["base"]
+    if base not in config["cases"]:
+        raise ValueError(f"base={base!r} must be one of {', '.join(config['cases'])}")
+    if model not in config["cases"][base]["models"]:
+        raise ValueError(f"cases.{base}.models has no {model!r}, which others are held against")

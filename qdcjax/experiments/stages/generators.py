@@ -1,0 +1,242 @@
+"""Generators of all members, their Wasserstein distances from held-out points, and the floors."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from scipy.spatial import cKDTree
+
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
+from qdcjax.measures.transport import exact_w1, floor_w1
+from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
+from qdcjax.tasks.densities import Density, Digits, Distribution
+from qdcjax.tasks.manifolds import Sphere
+from qdcjax.training.adversarial import CriticTraining, adversarial_program
+from qdcjax.training.checkpoints import load_params, save_params
+from qdcjax.training.fit import TrainSettings
+from qdcjax.training.members import Program, SubsetBatches, fit_members, join, make_program
+from qdcjax.training.point_losses import generate, sinkhorn_loss
+from qdcjax.training.point_store import save_point_model
+from qdcjax.workdir import Workdir
+
+TIMES = 8  # held-out and generated points for each that was learned from
+CALIBRATION = "sphere{}"  # name of the floors on S^d
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """How a model of `config.models` learns, beside its shape.
+
+    Attributes:
+      extra: latent dimensions beyond the data's.
+      method: `sinkhorn`, which `config.training` is for, or `critic` with `config.adversarial`.
+      epsilon: of the Sinkhorn divergence.
+      critic_steps, penalty, spectral: of the critic, see `training.adversarial`.
+    """
+
+    extra: int = 1
+    method: str = "sinkhorn"
+    epsilon: float = 0.05
+    critic_steps: int = 5
+    penalty: float = 0.1
+    spectral: bool = False
+
+    def __post_init__(self):
+        if self.method not in ("sinkhorn", "critic"):
+            raise ValueError(f"method={self.method!r} must be sinkhorn or critic")
+        if self.epsilon <= 0:
+            raise ValueError(f"epsilon={self.epsilon} must be over 0")
+
+
+LEARNING = [field.name for field in dataclasses.fields(Learning)]
+PLANNED = ("sizes", "models", "manifold", "dimension", "data")
+
+
+def distribution_of(config: Mapping[str, Any], case: str, seed: int) -> Distribution:
+    """Where a case's points come from."""
+    fields = config["cases"][case]
+    if fields.get("data"):
+        if fields["data"] != "digits" or fields["width"] != Digits.width:
+            raise ValueError(f"cases.{case}.data={fields['data']!r} must be digits, of width 64")
+        return Digits()
+    own = {name: value for name, value in fields.items() if name not in PLANNED}
+    own |= {"manifold": manifold_of(config, case), "seed": seed}
+    return from_config.make(Density, own, f"cases.{case}")
+
+
+def tested(config: Mapping[str, Any], case: str, size: int) -> int:
+    """How many points are generated and held out: eight times what was learned from.
+
+    Of digits, all that are held out.
+    """
+    return config["cases"][case].get("tested") or TIMES * size
+
+
+def learning_of(config: Mapping[str, Any], shape: Shape) -> Learning:
+    """How the model of a program learns."""
+    fields = config["models"][shape.model]
+    own = {name: fields[name] for name in LEARNING if name in fields}
+    return from_config.make(Learning, own, f"models.{shape.model}")
+
+
+def model_of(config: Mapping[str, Any], shape: Shape) -> Generator:
+    """The model of a program."""
+    fields = config["models"][shape.model] | {"latent": shape.latent, "ambient": shape.width}
+    section = f"models.{shape.model}"
+    return Generator(from_config.make(GeneratorConfig, fields, section, LEARNING))
+
+
+def program_of(
+    config: Mapping[str, Any], shape: Shape, mesh: Mesh
+) -> tuple[Program, TrainSettings]:
+    """The training of a program's members, and its settings."""
+    model, how = model_of(config, shape), learning_of(config, shape)
+    if how.method == "sinkhorn":
+        settings = from_config.training(config, "training", mesh)
+        init = lambda key: model.init(key, jnp.zeros((1, shape.latent)))["params"]  # noqa: E731
+        return make_program(init, sinkhorn_loss(model, how.epsilon), settings), settings
+    settings = from_config.training(config, "adversarial", mesh)
+    if settings.batch_size % how.critic_steps:
+        raise ValueError(
+            f"adversarial.batch_size={settings.batch_size} must be a multiple of "
+            f"models.{shape.model}.critic_steps={how.critic_steps}"
+        )
+    critic = Critic(CriticConfig(model.config.width, model.config.layers, how.spectral))
+    of_critic = CriticTraining(how.critic_steps, how.penalty, settings.optimizer)
+    return adversarial_program(model, critic, settings, of_critic), settings
+
+
+def learn(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member], mesh: Mesh
+) -> Path:
+    """Stage `<model>-<D>-<latent>`: parameters of all members of a program, stacked."""
+    program, settings = program_of(config, shape, mesh)
+
+    def make(folder: Path) -> None:
+        most: dict[tuple[str, int], int] = {}
+        for of in members:
+            most[of.case, of.seed] = max(most.get((of.case, of.seed), 0), of.size)
+        sources = {
+            (case, seed): _fields(learned_from(config, case, seed, size))
+            for (case, seed), size in most.items()
+        }
+        rows, ranges = join(sources, [((of.case, of.seed), of.size) for of in members])
+        params = fit_members(
+            program,
+            SubsetBatches(rows, ranges, settings.batch_size, [of.seed for of in members]),
+            settings,
+            seeds=[of.seed for of in members],
+            at_once=config["members_at_once"],
+            mesh=mesh,
+            workdir=workdir.path,
+            name=shape.stage,
+        )
+        save_params(folder / "params", jax.tree.map(lambda *leaves: np.stack(leaves), *params))
+
+    fields = ["seeds", "cases", "models"]
+    method = learning_of(config, shape).method
+    fields.append("training" if method == "sinkhorn" else "adversarial")
+    return workdir.stage(shape.stage, fields, [], make)
+
+
+def learned_from(config: Mapping[str, Any], case: str, seed: int, size: int) -> np.ndarray:
+    """[n, D] the points of a member."""
+    return distribution_of(config, case, seed).draw(size, seed, held_out=False)
+
+
+def _fields(points: np.ndarray) -> dict[str, np.ndarray]:
+    return {"points": points, "mask": np.ones(len(points), np.float32)}
+
+
+def trained(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, member: int
+) -> tuple[Generator, Any]:
+    """One member's model and parameters."""
+    stacked = load_params(workdir.path / "stages" / shape.stage / "params")
+    return model_of(config, shape), jax.tree.map(lambda x: x[member], stacked)
+
+
+def distances(
+    config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member]
+) -> datasets.Dataset:
+    """Table `<model>-<D>-<latent>-distances`: each member's points beside held-out ones.
+
+    Columns `case`, `model`, `size`, `seed`, `tested` M; `w1`, exact, between M generated and M
+    held-out points; `nearest`, the mean distance of generated points from the nearest one that was
+    learned from, and `nearest_held_out`, that of held-out ones.
+    """
+
+    def make(member: int) -> dict[str, list]:
+        of = members[member]
+        model, params = trained(config, workdir, shape, member)
+        count = tested(config, of.case, of.size)
+        generated = np.asarray(generate(model, params, jax.random.key(of.seed), count))
+        held_out = distribution_of(config, of.case, of.seed).draw(count, of.seed)
+        near = cKDTree(learned_from(config, of.case, of.seed, of.size))
+        row = dataclasses.asdict(of) | {
+            "model": shape.model,
+            "tested": count,
+            "w1": exact_w1(generated, held_out),
+            "nearest": float(near.query(generated)[0].mean()),
+            "nearest_held_out": float(near.query(held_out)[0].mean()),
+        }
+        return {name: [value] for name, value in row.items()}
+
+    name = f"{shape.stage}-distances"
+    return workdir.table(name, ["seeds", "cases"], [shape.stage], lambda: range(len(members)), make)
+
+
+def floors(
+    config: Mapping[str, Any], workdir: Workdir, programs: Mapping[Shape, Sequence[Member]]
+) -> datasets.Dataset:
+    """Table `floors`: W1 between fresh samples of M points, of each case and each M.
+
+    And of S^d in R^D of `config.floor`, to be held against known ones. Columns `of`, `tested`,
+    `dimension`, `floor`, `low`, `high`.
+    """
+    of = config["floor"]
+    asked: list[tuple[str, int]] = [
+        (CALIBRATION.format(d), size) for d in of["dimensions"] for size in of["sizes"]
+    ]
+    members = [member for some in programs.values() for member in some]
+    for member in members:
+        wanted = member.case, tested(config, member.case, member.size)
+        if not config["cases"][member.case].get("data") and wanted not in asked:
+            asked.append(wanted)
+
+    def make(part: tuple[str, int]) -> dict[str, list]:
+        name, count = part
+        if name in config["cases"]:
+            density = distribution_of(config, name, config["seeds"][0])
+        else:
+            density = Density(Sphere(int(name.removeprefix("sphere"))), of["width"])
+        found = floor_w1(functools.partial(_draw, density), count, of["pairs"])
+        row = {"of": name, "tested": count, "floor": found.value}
+        row |= {"low": found.low, "high": found.high}
+        return {column: [value] for column, value in row.items()}
+
+    return workdir.table("floors", ["seeds", "cases", "floor"], [], lambda: asked, make)
+
+
+def _draw(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
+    return density.draw(count, int(rng.integers(2**31)))
+
+
+def keep(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    programs: Mapping[Shape, Sequence[Member]],
+    model: str,
+) -> Path:
+    """Stage `student`: that model of the base case, of all its data and the first seed."""
+    shape, at = first_and_largest(programs, config["base"], model)
+    make = lambda folder: save_point_model(folder, *trained(config, workdir, shape, at))  # noqa: E731
+    return workdir.stage("student", ["base"], [shape.stage], make)
