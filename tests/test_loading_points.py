@@ -1,11 +1,14 @@
 """A finished run's models of points in memory."""
 
+import jax
 import numpy as np
 import pytest
 import runs
 
 import qdcjax
+from qdcjax.measures.transport import exact_w1
 from qdcjax.tasks.denoising import Denoising
+from qdcjax.tasks.densities import Density
 from qdcjax.tasks.manifolds import Sphere
 
 pytestmark = pytest.mark.slow
@@ -28,3 +31,19 @@ def test_charts_encode_decode_and_denoise():
     np.testing.assert_allclose(shares, rows["shares"][at])
     with pytest.raises(ValueError, match=r"points must be \[n, 10\]: their shape is \(64, 3\)"):
         charts.denoise(noisy[:, :3])
+
+
+def test_generators_sample():
+    workdir = runs.finished("generator")
+    generator = qdcjax.load(workdir)
+    assert (generator.config.ambient, generator.config.latent) == (16, 4)
+    found = generator.sample(256)
+    assert found.shape == (256, 16)
+    np.testing.assert_array_equal(generator.sample(256), found)
+    assert not np.allclose(generator.sample(256, jax.random.key(1)), found)
+    rows = runs.table(workdir, "sinkhorn-16-4-distances")
+    at = list(zip(rows["case"], rows["size"], strict=True)).index(("sphere3", 32))
+    held_out = Density(Sphere(3), 16).draw(256, 0)
+    assert exact_w1(found, held_out) == pytest.approx(rows["w1"][at], rel=1e-5)
+    with pytest.raises(ValueError, match=r"^count=0 must be at least 1$"):
+        generator.sample(0)

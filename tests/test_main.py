@@ -28,6 +28,8 @@ ONLINE = {"student", "predictions", "learned"} | of_policies("start", "learned")
 ON_THE_WAY = of_policies("at_1")  # a policy gradient's policy after the first fifth
 CHARTS = ("charts-10-2", "charts-10-4", "charts-50-2", "predictor-10-2", "plain-10-2")
 CHARTS += ("plain_wide-10-3",)
+GENERATORS = ("sinkhorn-16-3", "sinkhorn-16-4", "sinkhorn-128-4", "critic_penalty-16-3")
+GENERATORS += ("critic_spectral-16-3", "sinkhorn_d-16-2", "sinkhorn_d-16-3", "sinkhorn_below-16-2")
 # Config → stages of its smoke preset.
 STAGES_OF = {
     "configs/evaluate.py": STUDENT - {"student"} | {"policy"},
@@ -58,6 +60,8 @@ STAGES_OF = {
     | {f"language-{model}" for model in ("base", "slim")},
     "configs/chart_autoencoder.py": {"predictions", "student"}
     | {f"{program}{what}" for program in CHARTS for what in ("", "-errors")},
+    "configs/generator.py": {"predictions", "student", "floors"}
+    | {f"{program}{what}" for program in GENERATORS for what in ("", "-distances")},
     "configs/noise.py": {"predictions", "tokenizer"}
     | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
@@ -75,6 +79,7 @@ OWN_FIGURES = {
     "noise": {"add_clean_greedy_accuracy", "add_dynamic10_sampled_accuracy"},
     "scaling_laws": {"sphere2_in_16_alpha_data", "sums_alpha_data", "S4_depth_statistic"},
     "chart_autoencoder": {"sphere2_charts_64_error", "torus_plain_64_error", "C6_statistic"},
+    "generator": {"sphere3_sinkhorn_32_w1", "floor_S2_40", "W3_below_statistic"},
     "intrinsic_dimension": {"width16_mle_euclidean", "width32_twonn_cosine", "S5_width_statistic"},
 }
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -1,6 +1,6 @@
 """Figures of points: coloured by class on a curve or surface, and arrows between pairs of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,12 +11,12 @@ PANEL = 3.4  # inches
 MOST = 3_000  # points that are drawn
 
 
-def classes(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], words: str) -> Figure:
+def classes(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str]) -> Figure:
     """Points in two or three dimensions, coloured by class.
 
     Args:
       panels: title → points [n, 2] or [n, 3], and the class of each [n], from 0.
-      words: what a class is, before its number, in the legend.
+      names: of the classes, for the legend.
     """
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.5), layout="constrained")
     shown: dict[int, object] = {}
@@ -32,7 +32,7 @@ def classes(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], words: str) -> 
     if len(shown) > 1:
         figure.legend(
             [shown[label] for label in sorted(shown)],
-            [f"{words} {label + 1}" for label in sorted(shown)],
+            [names[label] for label in sorted(shown)],
             loc="outside upper left",
             ncols=len(shown),
             markerscale=3,
@@ -74,6 +74,7 @@ def _plain(ax, title: str, solid: bool) -> None:
     if solid:
         ax.set_aspect("equal")
         ax.set_axis_off()
+        ax.set_box_aspect(None, zoom=1.4)
         ax.view_init(elev=25, azim=-50)
         return
     ax.set_aspect("equal")

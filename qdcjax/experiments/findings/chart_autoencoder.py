@@ -1,13 +1,13 @@
 """Errors of chart autoencoders over cases, sizes and seeds; the verdicts C1–C6."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+from qdcjax.experiments.findings.points import Cases, factor, worst
+from qdcjax.measures.intervals import Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
 Row = Mapping[str, Any]  # of `stages.charts.errors`
@@ -32,47 +32,6 @@ class Findings:
     dimensions: Mapping[str, int]
 
 
-@dataclasses.dataclass(frozen=True)
-class Errors:
-    """Errors of members by case, model and size.
-
-    Attributes:
-      rows: of all members.
-      cases: case → the fields of its config.
-      dimensions: case → d.
-      base: the case that others are held against.
-    """
-
-    rows: Sequence[Row]
-    cases: Mapping[str, Mapping[str, Any]]
-    dimensions: Mapping[str, int]
-    base: str
-
-    def of(self, case: str, model: str, size: int | None = None) -> np.ndarray:
-        """[seeds] errors, by default at the largest size."""
-        size = max(self.cases[case]["sizes"]) if size is None else size
-        wanted = {"case": case, "model": model, "size": size}
-        return np.array([r["error"] for r in self.rows if all(r[k] == wanted[k] for k in wanted)])
-
-    def slopes(self, case: str, model: str) -> np.ndarray:
-        """[seeds] of log error against log n, by least squares."""
-        sizes = sorted(self.cases[case]["sizes"])
-        errors = np.array([self.of(case, model, size) for size in sizes])
-        return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-
-    def like_base(self, *free: str) -> list[str]:
-        """Cases that differ from the base in these fields alone, itself among them."""
-        fixed = {n: v for n, v in self.cases[self.base].items() if n not in (*free, *PLANNED)}
-        return [
-            case
-            for case, fields in self.cases.items()
-            if {n: v for n, v in fields.items() if n not in (*free, *PLANNED)} == fixed
-        ]
-
-
-PLANNED = ("sizes", "models")  # fields of a case that say how it is learned
-
-
 def find(
     rows: Sequence[Row],
     cases: Mapping[str, Mapping[str, Any]],
@@ -81,7 +40,7 @@ def find(
     predictions: Mapping[str, Prediction],
 ) -> Findings:
     """Everything after the last error."""
-    errors = Errors(rows, cases, dimensions, base)
+    errors = Cases(rows, cases, dimensions, base, "error")
     results: dict[str, float | Interval] = {}
     for case, fields in cases.items():
         for model in fields["models"]:
@@ -113,21 +72,10 @@ def dead_charts(row: Row) -> int:
     return sum(share < DEAD for share in row["shares"])
 
 
-def factor(ratios: np.ndarray) -> Interval:
-    """The geometric mean over seeds, whose interval is Student's of the logarithms."""
-    of = of_seeds(np.log(ratios))
-    return Interval(math.exp(of.value), math.exp(of.low), math.exp(of.high), of.method)
-
-
-def largest(found: Sequence[Interval], sign: int = 1) -> Interval:
-    """The estimate that is the worst for the claim: the largest, or with −1 the smallest."""
-    return max(found, key=lambda of: sign * of.value, default=NOT_MEASURED)
-
-
-def slope_excess(errors: Errors) -> Interval:
+def slope_excess(errors: Cases) -> Interval:
     """C1: the slope of the charts' error in n, + 2 / (d + 2): of the case where it is largest."""
     cases = [case for case, of in errors.cases.items() if CHARTS in of["models"]]
-    return largest(
+    return worst(
         [
             of_seeds(errors.slopes(case, CHARTS) + 2 / (errors.dimensions[case] + 2))
             for case in cases
@@ -136,9 +84,9 @@ def slope_excess(errors: Errors) -> Interval:
     )
 
 
-def over_plain(errors: Errors) -> Interval:
+def over_plain(errors: Cases) -> Interval:
     """C2: error of the d-latent autoencoder / error of charts, where that is least."""
-    return largest(
+    return worst(
         [
             factor(errors.of(case, PLAIN) / errors.of(case, CHARTS))
             for case, of in errors.cases.items()
@@ -151,32 +99,32 @@ def over_plain(errors: Errors) -> Interval:
 OPEN = ("swiss_roll",)  # with a boundary: one chart covers it
 
 
-def left_of_normal_noise(errors: Errors) -> Interval:
+def left_of_normal_noise(errors: Cases) -> Interval:
     """C3: error / E|w|² where the noise is normal, of the q where that is largest."""
     found = []
     for case in errors.like_base("normal"):
         noise = [row["input_error"] for row in errors.rows if row["case"] == case]
         found.append(of_seeds(errors.of(case, CHARTS) / np.mean(noise)))
-    return largest(found)
+    return worst(found)
 
 
-def off_tangential_floor(errors: Errors) -> Interval:
+def off_tangential_floor(errors: Cases) -> Interval:
     """C4: |error / (d σ²) − 1| where the noise is isotropic."""
     found = []
     for case, of in errors.cases.items():
         if of.get("isotropic"):
             floor = errors.dimensions[case] * of["isotropic"] ** 2
             found.append(of_seeds(errors.of(case, CHARTS) / floor - 1).magnitude())
-    return largest(found)
+    return worst(found)
 
 
-def of_wide_space(errors: Errors) -> Interval:
+def of_wide_space(errors: Cases) -> Interval:
     """C5: error in the largest D / error in the smallest, on the base's manifold."""
     cases = sorted(errors.like_base("width"), key=lambda case: errors.cases[case]["width"])
     return factor(errors.of(cases[-1], CHARTS) / errors.of(cases[0], CHARTS))
 
 
-def of_more_dimensions(errors: Errors) -> Interval:
+def of_more_dimensions(errors: Cases) -> Interval:
     """C6: error on spheres of more dimensions / on the base's, at the largest n of both."""
     base = errors.cases[errors.base]["manifold"]
     found = []
@@ -187,4 +135,4 @@ def of_more_dimensions(errors: Errors) -> Interval:
             found.append(
                 factor(errors.of(case, CHARTS, size) / errors.of(errors.base, CHARTS, size))
             )
-    return largest(found, sign=-1)
+    return worst(found, sign=-1)

@@ -123,4 +123,5 @@ def views_section(workdir: Workdir, programs: Programs) -> Section:
 
 
 def _classes(panels):
-    return point_figures.classes(panels, "chart")
+    most = max(labels.max() for _, labels in panels.values())
+    return point_figures.classes(panels, [f"chart {number + 1}" for number in range(most + 1)])

@@ -28,7 +28,7 @@ from qdcjax.training.point_store import save_point_model
 from qdcjax.workdir import Workdir
 
 TIMES = 8  # held-out and generated points for each that was learned from
-CALIBRATION = "sphere{}"  # name of the floors on S^d
+CALIBRATION = "S{}"  # name of the floors on S^d
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +217,7 @@ def floors(
         if name in config["cases"]:
             density = distribution_of(config, name, config["seeds"][0])
         else:
-            density = Density(Sphere(int(name.removeprefix("sphere"))), of["width"])
+            density = Density(Sphere(int(name.removeprefix("S"))), of["width"])
         found = floor_w1(functools.partial(_draw, density), count, of["pairs"])
         row = {"of": name, "tested": count, "floor": found.value}
         row |= {"low": found.low, "high": found.high}

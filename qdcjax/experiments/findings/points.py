@@ -1,0 +1,67 @@
+"""Figures of members by case, model and size: what both studies of points draw verdicts from."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+
+Row = Mapping[str, Any]
+PLANNED = ("sizes", "models")  # fields of a case that say how it is learned
+
+
+@dataclasses.dataclass(frozen=True)
+class Cases:
+    """A column of the members' rows, by case, model and size.
+
+    Attributes:
+      rows: of all members: `case`, `model`, `size`, `seed`, and what was measured.
+      cases: case → the fields of its config.
+      dimensions: case → d.
+      base: the case that others are held against.
+      column: what is looked at.
+    """
+
+    rows: Sequence[Row]
+    cases: Mapping[str, Mapping[str, Any]]
+    dimensions: Mapping[str, int]
+    base: str
+    column: str
+
+    def some(self, case: str, model: str, size: int | None = None) -> list[Row]:
+        """The rows of a case and model, by default at the largest size; one a seed."""
+        size = max(self.cases[case]["sizes"]) if size is None else size
+        wanted = {"case": case, "model": model, "size": size}
+        return [row for row in self.rows if all(row[k] == wanted[k] for k in wanted)]
+
+    def of(self, case: str, model: str, size: int | None = None) -> np.ndarray:
+        """[seeds] the column in `some` rows."""
+        return np.array([row[self.column] for row in self.some(case, model, size)])
+
+    def slopes(self, case: str, model: str) -> np.ndarray:
+        """[seeds] of the column's logarithm against log n, by least squares."""
+        sizes = sorted(self.cases[case]["sizes"])
+        values = np.array([self.of(case, model, size) for size in sizes])
+        return np.polyfit(np.log(sizes), np.log(values), 1)[0]
+
+    def like_base(self, *free: str) -> list[str]:
+        """Cases that differ from the base in these fields alone, itself among them."""
+        fixed = self._fixed(self.base, free)
+        return [case for case in self.cases if self._fixed(case, free) == fixed]
+
+    def _fixed(self, case: str, free: tuple[str, ...]) -> dict[str, Any]:
+        return {n: v for n, v in self.cases[case].items() if n not in (*free, *PLANNED)}
+
+
+def factor(ratios: np.ndarray) -> Interval:
+    """The geometric mean over seeds, whose interval is Student's of the logarithms."""
+    of = of_seeds(np.log(ratios))
+    return Interval(math.exp(of.value), math.exp(of.low), math.exp(of.high), of.method)
+
+
+def worst(found: Sequence[Interval], sign: int = 1) -> Interval:
+    """The estimate that is the worst for the claim: the largest, or with −1 the smallest."""
+    return max(found, key=lambda of: sign * of.value, default=NOT_MEASURED)

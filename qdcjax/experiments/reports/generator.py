@@ -1,0 +1,156 @@
+"""The report of generators: W1 against n beside the floor, samples, distances from the data."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from qdcjax.experiments.findings.generator import MAIN, Findings
+from qdcjax.experiments.reports.training import training_section
+from qdcjax.experiments.running import publish
+from qdcjax.experiments.stages import generators
+from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
+from qdcjax.reporting import figures, point_figures
+from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
+from qdcjax.training.point_losses import generate
+from qdcjax.workdir import Workdir
+
+CURVES = {"loss, mean over members": "loss"}
+DRAWN = 1_000  # points of a figure
+PANELS = 3  # in a row
+
+Programs = Mapping[Shape, Sequence[Member]]
+
+
+def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
+    """Everything that the page shows, with its figures saved under `figures/`."""
+    return Report(
+        title="Generators on manifolds",
+        description="Networks learn to make the points of a distribution on a manifold from n of "
+        "them. What they make is held against as many fresh points by exact transport, W1, beside "
+        "the floor: W1 between two fresh samples of that many points.",
+        run=publish.run_facts(workdir),
+        headline=headline(workdir, found),
+        verdicts=found.verdicts,
+        sections=[
+            distances_section(workdir, found),
+            samples_section(workdir, programs),
+            floors_section(workdir, found),
+            training_section(workdir, {shape.model: CURVES for shape in programs}),
+        ],
+    )
+
+
+def headline(workdir: Workdir, found: Findings) -> list[HeadlineRow]:
+    """W1 of each model of the base case at its largest n."""
+    case = workdir.config["base"]
+    fields = workdir.config["cases"][case]
+    size = max(fields["sizes"])
+    return [
+        HeadlineRow(
+            f"{case}, {model}: W1 at n = {size:,}",
+            found.results[f"{case}_{model}_{size}_w1"],
+            note=f"floor {found.results[f'{case}_{model}_{size}_floor'].value:.3f}",
+        )
+        for model in fields["models"]
+    ]
+
+
+def distances_section(workdir: Workdir, found: Findings) -> Section:
+    """W1 and the distance from the data against n, a panel for each case, and a table of all."""
+    config = workdir.config
+    panels: dict[str, dict[str, figures.Series]] = {}
+    near: dict[str, dict[str, figures.Series]] = {}
+    rows = []
+    for case, fields in config["cases"].items():
+        sizes = sorted(fields["sizes"])
+        several = len(sizes) > 2
+        for model in fields["models"]:
+            of = {
+                column: [found.results.get(f"{case}_{model}_{size}_{column}") for size in sizes]
+                for column in ("w1", "floor", "excess", "nearest", "nearest_held_out")
+            }
+            rows += [
+                [case, model, size, *(of[column][at] for column in of)]
+                for at, size in enumerate(sizes)
+            ]
+            if not several:
+                continue
+            series = figures.series_of_intervals(sizes, of["w1"])
+            panels.setdefault(f"W1, {case}", {})[model] = series
+            series = figures.series_of_intervals(sizes, of["nearest"])
+            near.setdefault(f"distance from the data, {case}", {})[model] = series
+            if model == MAIN:
+                floor = [found.results[f"{case}_{model}_{size}_floor"].value for size in sizes]
+                panels[f"W1, {case}"]["floor"] = figures.Series(sizes, floor, reference=True)
+                fresh = [interval.value for interval in of["nearest_held_out"]]
+                near[f"distance from the data, {case}"]["fresh points"] = figures.Series(
+                    sizes, fresh, reference=True
+                )
+    plates = []
+    for name, some, caption in (
+        (
+            "w1_against_n",
+            panels,
+            "Means over seeds. The floor falls as n^(−1/d).",
+        ),
+        ("nearest_against_n", near, "A generator that copies its data is at 0."),
+    ):
+        figure = figures.lines(some, "n, points to learn from", log_x=True, log_y=True)
+        path = figures.save(figure, workdir.path / "figures" / f"{name}.png")
+        plates.append(Plate(path, caption))
+    columns = ["case", "model", "n", "W1", "floor", "excess", "from the data", "fresh points"]
+    note = "From the data: mean distance of generated points from the nearest one of the n; fresh "
+    note += "points: that of points that nobody learned from."
+    text = "A rate of n^(−1/d) is the theory's, whatever the density's smoothness."
+    return Section("Distances", text, plates, [Table(columns, rows, note)])
+
+
+def samples_section(workdir: Workdir, programs: Programs) -> Section:
+    """Generated points over those that were learned from, on manifolds that can be drawn."""
+    config = workdir.config
+    panels = {}
+    for case, fields in config["cases"].items():
+        if "manifold" not in fields or manifold_of(config, case).ambient > 3:
+            continue
+        for model in fields["models"]:
+            shape, at = first_and_largest(programs, case, model)
+            of = programs[shape][at]
+            density = generators.distribution_of(config, case, of.seed)
+            module, params = generators.trained(config, workdir, shape, at)
+            made = np.asarray(generate(module, params, jax.random.key(of.seed), DRAWN))
+            learned = generators.learned_from(config, case, of.seed, of.size)[:DRAWN]
+            points = np.concatenate([learned, made]) @ density.turn
+            labels = np.repeat([0, 1], [len(learned), len(made)])
+            panels[f"{case}, {model}"] = points, labels
+    plates = []
+    for first in range(0, len(panels), PANELS):
+        some = dict(list(panels.items())[first : first + PANELS])
+        figure = point_figures.classes(some, ["learned from", "generated"])
+        path = workdir.path / "figures" / f"samples_{first // PANELS}.png"
+        plates.append(Plate(figures.save(figure, path), "Of the first seed and the largest n."))
+    return Section("Samples", "Projected onto the space that the manifold lies in.", plates)
+
+
+def floors_section(workdir: Workdir, found: Findings) -> Section:
+    """W1 between fresh samples on spheres of growing dimension."""
+    of = workdir.config["floor"]
+    panel = {
+        f"S^{d}": figures.series_of_intervals(
+            of["sizes"], [found.results[f"floor_S{d}_{size}"] for size in of["sizes"]]
+        )
+        for d in of["dimensions"]
+    }
+    figure = figures.lines({"W1 of fresh samples": panel}, "points", log_x=True, log_y=True)
+    path = figures.save(figure, workdir.path / "figures" / "floors.png")
+    rows = [
+        [d, *(found.results[f"floor_S{d}_{size}"] for size in of["sizes"])]
+        for d in of["dimensions"]
+    ]
+    table = Table(["d", *(f"{size:,} points" for size in of["sizes"])], rows)
+    text = (
+        f"Means of {of['pairs']} pairs of samples on S^d in R^{of['width']}, with their intervals."
+    )
+    return Section(
+        "Floors", text, [Plate(path, "No generator can be told from data below.")], [table]
+    )
