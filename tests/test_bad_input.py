@@ -31,6 +31,7 @@ SFT, SORM, EVALUATE, PPO, EXPERT = (
 REFINEMENT = "configs/refinement.py:smoke"
 NOISE = "configs/noise.py:smoke"
 SCALING, DIMENSION = "configs/scaling_laws.py:smoke", "configs/intrinsic_dimension.py:smoke"
+CHARTS, GENERATOR = "configs/chart_autoencoder.py:smoke", "configs/generator.py:smoke"
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
 OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
@@ -400,6 +401,30 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     "more dimensions than coordinates": (
         fresh("--config.regression.widths=(6,)", config=SCALING),
         ("D=6 must be at least 9, that the manifold lies in",),
+    ),
+    "noise as far as the reach": (
+        fresh("--config.cases.sphere2.normal=1.0", config=CHARTS),
+        ("cases.sphere2.normal=1.0 must be under the reach of Sphere(dimension=2), 1",),
+    ),
+    "fewer charts than one": (
+        fresh("--config.models.charts.charts=0", config=CHARTS),
+        ("models.charts.charts=0 must be at least 1",),
+    ),
+    "more latent dimensions than ambient ones": (
+        fresh("--config.models.plain_wide.extra=9", config=CHARTS),
+        ("models.plain_wide.latent=11 must be at most ambient=10",),
+    ),
+    "a base that is no case": (
+        fresh("--config.base=sphere9", config=CHARTS),
+        ("base='sphere9' must be one of", "sphere2"),
+    ),
+    "no latent dimension": (
+        fresh("--config.models.sinkhorn_below.extra=-3", config=GENERATOR),
+        ("models.sinkhorn_below.extra: no latent dimension is left on sphere3",),
+    ),
+    "a batch that critic steps do not divide": (
+        fresh("--config.adversarial.batch_size=41", config=GENERATOR),
+        ("adversarial.batch_size=41 must be a multiple of models.critic_penalty.critic_steps=5",),
     ),
     "sizes that fall": (
         fresh("--config.language.sizes=(4096,2048,8192)", config=SCALING),

@@ -31,6 +31,8 @@ def printed(program: str, *options: str) -> str:
         (("traces.py", "--traces=20"), ("add, 1 to 10 digits", "traces/s")),
         (("intrinsic_dimension.py", "--points=200"), ("200 points of S^5", "GiB of memory")),
         (("members.py", "--members=2", "--steps=1"), ("2 trainings of 1 steps", "under vmap")),
+        (("members.py", "--of=charts", "--members=2", "--steps=1"), ("charts, batches of 256",)),
+        (("transport.py", "--points=50"), ("W1 of 50 points", "points/s")),
         (("on_chip.py", "--members=2", "--iterations=1"), ("2 runs of RLOO", "under vmap")),
     ],
 )

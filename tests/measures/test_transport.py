@@ -88,3 +88,14 @@ def test_a_pair_s_two_samples_are_both_fresh():
 def test_bad_input_is_told_in_one_line(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parity
+def test_pot_finds_the_same_distances():
+    ot = pytest.importorskip("ot")
+    x, y = (np.random.default_rng(seed).normal(size=(300, 8)) for seed in (1, 2))
+    theirs = ot.emd2(*(np.full(300, 1 / 300),) * 2, ot.dist(x, y, "euclidean"), numItermax=10**7)
+    assert exact_w1(x, y) == pytest.approx(theirs, rel=1e-9)
+    weights = np.random.default_rng(3).dirichlet(np.ones(40))
+    theirs = ot.emd2(weights, np.full(30, 1 / 30), ot.dist(X, Y[:30], "euclidean"))
+    assert w1(X, Y[:30], x_weights=weights) == pytest.approx(theirs, rel=1e-6)
