@@ -37,7 +37,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.models = ConfigDict(
         {
             "charts": model(),
-            "predictor": model(form="predictor"),
+            "predictor": {**model(form="predictor"), "start": "farthest", "lipschitz": 1e-5},
             "plain": model(charts=1),
             "plain_wide": model(charts=1, extra=1),
         }
@@ -87,7 +87,6 @@ def smoke(config: ConfigDict) -> None:
         fields.sizes = (16, 32, 64) if len(fields.sizes) > 1 else (64,)
     for fields in config.models.values():
         fields.width = 8
-    config.models.predictor.update(start="farthest", lipschitz=1e-3)
     config.training.update(steps=20, batch_size=16, log_every=10, checkpoint_every=10)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from qdcjax.experiments.findings import chart_autoencoder as findings
 from qdcjax.experiments.reports import chart_autoencoder as chart_report
 from qdcjax.experiments.running import from_config, publish
-from qdcjax.experiments.stages import charts, point_cases
+from qdcjax.experiments.stages import charts, point_cases, point_members
 from qdcjax.workdir import Workdir
 
 
@@ -25,7 +25,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     programs = point_cases.plan(config)
     for shape, members in programs.items():
         charts.learn(config, workdir, shape, members, mesh)
-    charts.keep(config, workdir, programs, findings.CHARTS)
+    point_members.keep(config, workdir, programs, findings.CHARTS, charts.model_of)
 
     # 2. Fresh noisy points.
     rows = [
@@ -46,8 +46,11 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 def check(config: Mapping[str, Any]) -> None:
     """Raises ValueError, one line that names the field, for what no stage could do."""
     for shape, members in point_cases.plan(config).items():
-        charts.model_of(config, shape)
-        charts.learning_of(config, shape)
+        most, how = charts.model_of(config, shape).config.charts, charts.learning_of(config, shape)
+        if how.start == "farthest" and min(of.size for of in members) < most:
+            raise ValueError(
+                f"models.{shape.model}.charts={most} begin around as many points: a case has fewer"
+            )
         for member in members:
             charts.task_of(config, member.case, member.seed)
     point_cases.check_base(config, findings.CHARTS)

@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from qdcjax.experiments.findings import generator as findings
 from qdcjax.experiments.reports import generator as generator_report
 from qdcjax.experiments.running import from_config, publish
-from qdcjax.experiments.stages import generators, point_cases
+from qdcjax.experiments.stages import generators, point_cases, point_members
+from qdcjax.tasks.densities import Digits
 from qdcjax.workdir import Workdir
 
 
@@ -27,7 +28,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     programs = point_cases.plan(config)
     for shape, members in programs.items():
         generators.learn(config, workdir, shape, members, mesh)
-    generators.keep(config, workdir, programs, findings.MAIN)
+    point_members.keep(config, workdir, programs, findings.MAIN, generators.model_of)
 
     # 2. Held-out points, and what fresh samples of as many points are apart.
     rows = [
@@ -51,7 +52,13 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> None:
     for shape, members in point_cases.plan(config).items():
         generators.program_of(config, shape, mesh)
         for member in members:
-            generators.distribution_of(config, member.case, member.seed)
+            distribution = generators.distribution_of(config, member.case)
+            if isinstance(distribution, Digits):
+                distribution.draw(member.size, 0, held_out=False)
+                distribution.draw(generators.tested(config, member.size), 0)
     point_cases.check_base(config, findings.MAIN)
+    floor = config["floor"]
+    if floor["width"] <= max(floor["dimensions"]):
+        raise ValueError(f"floor.width={floor['width']} must be over {max(floor['dimensions'])}")
     if config["floor"]["pairs"] < 2:
         raise ValueError(f"floor.pairs={config['floor']['pairs']} must be at least 2")

@@ -60,12 +60,12 @@ def students_t(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, f"{_percent(confidence)} t over {n} seeds")
 
 
-def of_seeds(values: ArrayLike) -> Interval:
+def of_seeds(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """`students_t` of one figure a seed; of a single seed that figure, without an interval."""
     x = _finite("values", values)
     if len(x) == 1:
         return Interval(float(x[0]), math.nan, math.nan, "one seed")
-    return students_t(x)
+    return students_t(x, confidence)
 
 
 NOT_MEASURED = Interval(math.nan, math.nan, math.nan, "not in this grid")

@@ -69,7 +69,8 @@ class PerChart(nn.Module):
 class ChartAutoencoder(nn.Module):
     """A shared encoder, chart encoders with weights, chart decoders and a shared last layer.
 
-        h = E(x),   u_a = sigmoid(A_a h) ∈ (0, 1)^d,   p = softmax(P h),   x̂_a = c_a + L(D_a(u_a))
+        h_a = F_a(E(x)),   u_a = sigmoid(A_a h_a) ∈ (0, 1)^d,   p = softmax_a(P_a h_a),
+        x̂_a = c_a + L(D_a(u_a))
 
     and x̂ = Σ_a p_a x̂_a, or x̂_a of the largest p_a. The centres c_a begin at 0, or far apart (see
     `with_centres`).
@@ -130,7 +131,10 @@ def with_centres(params, centres: Float[Array, "C D"]):
 
 
 def lipschitz_bound(params) -> Float[Array, "C"]:
-    """Of each chart's decoder, Π_l |W_l|₂ ≥ its Lipschitz constant, since |relu′| ≤ 1."""
+    """Of each chart's decoder, Π_l |W_l|₂ ≥ its Lipschitz constant, since |relu′| ≤ 1.
+
+    Norms are those of `spectral_norm`, within a hundredth or so.
+    """
     layers = [params[name]["kernel"] for name in sorted(params) if name.startswith("outward")]
     norms = [spectral_norm(kernel) for kernel in layers]
     return math.prod(norms) * spectral_norm(params["last"]["kernel"])

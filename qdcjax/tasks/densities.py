@@ -5,6 +5,7 @@ import functools
 from typing import Protocol
 
 import numpy as np
+from sklearn.datasets import load_digits
 
 from qdcjax.tasks.manifolds import Manifold, embedding
 
@@ -67,7 +68,7 @@ class Density:
         rng = np.random.default_rng([self.seed, 1, seed, held_out])
         points = self._smooth(count, rng)
         if self.atoms:
-            atoms = self._smooth(self.atoms, np.random.default_rng([self.seed, 0]))
+            atoms = self._smooth(self.atoms, np.random.default_rng([self.seed, 2]))
             chosen = rng.random(count) < self.atoms_share
             points[chosen] = atoms[rng.integers(self.atoms, size=int(chosen.sum()))]
         return (points @ self.turn.T).astype(np.float32)
@@ -107,10 +108,6 @@ class Digits:
 
 @functools.cache
 def _digits() -> np.ndarray:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError("the digits need scikit-learn: pip install scikit-learn") from error
     digits = load_digits().data / 16
     shuffled = np.random.default_rng(0).permutation(digits)
     return (shuffled / np.sqrt((digits**2).sum(axis=1).mean())).astype(np.float32)

@@ -46,7 +46,6 @@ def test_draws_are_of_their_seeds_and_held_out_ones_are_others():
 
 
 def test_digits_to_learn_from_are_not_held_out():
-    pytest.importorskip("sklearn")
     digits = Digits()
     learned, held_out = digits.draw(1_000, 0, held_out=False), digits.draw(797, 0)
     assert learned.shape == (1_000, 64) and held_out.shape == (797, 64)

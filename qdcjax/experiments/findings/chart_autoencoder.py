@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from qdcjax.experiments.findings.points import Cases, factor, worst
-from qdcjax.measures.intervals import Interval, of_seeds
+from qdcjax.experiments.findings.points import OPEN, Cases, factor, magnitude, worst
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
 Row = Mapping[str, Any]  # of `stages.charts.errors`
@@ -73,66 +73,74 @@ def dead_charts(row: Row) -> int:
 
 
 def slope_excess(errors: Cases) -> Interval:
-    """C1: the slope of the charts' error in n, + 2 / (d + 2): of the case where it is largest."""
-    cases = [case for case, of in errors.cases.items() if CHARTS in of["models"]]
+    """C1: the slope of the charts' error in n, + 2 / (d + 2), of all cases."""
     return worst(
         [
-            of_seeds(errors.slopes(case, CHARTS) + 2 / (errors.dimensions[case] + 2))
-            for case in cases
-            if len(errors.cases[case]["sizes"]) > 2
+            errors.slopes(case, CHARTS) + 2 / (errors.dimensions[case] + 2)
+            for case in errors.with_model(CHARTS, sizes=3)
         ]
     )
 
 
 def over_plain(errors: Cases) -> Interval:
-    """C2: error of the d-latent autoencoder / error of charts, where that is least."""
+    """C2: error of the d-latent autoencoder / error of charts, on closed surfaces."""
     return worst(
         [
-            factor(errors.of(case, PLAIN) / errors.of(case, CHARTS))
-            for case, of in errors.cases.items()
-            if {CHARTS, PLAIN} <= set(of["models"]) and of["manifold"]["kind"] not in OPEN
+            errors.of(case, PLAIN) / errors.of(case, CHARTS)
+            for case in errors.with_model(CHARTS, PLAIN)
+            if errors.cases[case]["manifold"]["kind"] not in OPEN
         ],
+        factor,
         sign=-1,
     )
 
 
-OPEN = ("swiss_roll",)  # with a boundary: one chart covers it
-
-
 def left_of_normal_noise(errors: Cases) -> Interval:
-    """C3: error / E|w|² where the noise is normal, of the q where that is largest."""
-    found = []
-    for case in errors.like_base("normal"):
-        noise = [row["input_error"] for row in errors.rows if row["case"] == case]
-        found.append(of_seeds(errors.of(case, CHARTS) / np.mean(noise)))
-    return worst(found)
+    """C3: error / E|w|² where the noise is normal, of all q."""
+    noise = dataclasses.replace(errors, column="input_error")
+    alike = set(errors.like_base("normal")) & set(errors.with_model(CHARTS))
+    return worst([errors.of(case, CHARTS) / noise.of(case, CHARTS) for case in sorted(alike)])
 
 
 def off_tangential_floor(errors: Cases) -> Interval:
     """C4: |error / (d σ²) − 1| where the noise is isotropic."""
     found = []
-    for case, of in errors.cases.items():
-        if of.get("isotropic"):
-            floor = errors.dimensions[case] * of["isotropic"] ** 2
-            found.append(of_seeds(errors.of(case, CHARTS) / floor - 1).magnitude())
-    return worst(found)
+    for case in errors.with_model(CHARTS):
+        if sigma := errors.cases[case].get("isotropic"):
+            floor = errors.dimensions[case] * sigma**2
+            found.append(errors.of(case, CHARTS) / floor - 1)
+    return worst(found, magnitude)
 
 
 def of_wide_space(errors: Cases) -> Interval:
     """C5: error in the largest D / error in the smallest, on the base's manifold."""
-    cases = sorted(errors.like_base("width"), key=lambda case: errors.cases[case]["width"])
-    return factor(errors.of(cases[-1], CHARTS) / errors.of(cases[0], CHARTS))
+    alike = set(errors.like_base("width")) & set(errors.with_model(CHARTS))
+    cases = sorted(alike, key=lambda case: errors.cases[case]["width"])
+    return over_case(errors, cases[-1], cases[0]) if len(cases) > 1 else NOT_MEASURED
 
 
 def of_more_dimensions(errors: Cases) -> Interval:
-    """C6: error on spheres of more dimensions / on the base's, at the largest n of both."""
-    base = errors.cases[errors.base]["manifold"]
-    found = []
-    for case, of in errors.cases.items():
-        alike = of["manifold"]["kind"] == base["kind"] and CHARTS in of["models"]
-        if alike and errors.dimensions[case] > errors.dimensions[errors.base]:
-            size = max(set(of["sizes"]) & set(errors.cases[errors.base]["sizes"]))
-            found.append(
-                factor(errors.of(case, CHARTS, size) / errors.of(errors.base, CHARTS, size))
-            )
-    return worst(found, sign=-1)
+    """C6: error on manifolds of more dimensions / on the base's, of the same kind and noise."""
+    kind = errors.cases[errors.base]["manifold"]["kind"]
+    found = [
+        ratios(errors, case, errors.base)
+        for case in errors.like_base("manifold")
+        if case in errors.with_model(CHARTS)
+        and errors.cases[case]["manifold"]["kind"] == kind
+        and errors.dimensions[case] > errors.dimensions[errors.base]
+    ]
+    return worst([of for of in found if len(of)], factor, sign=-1)
+
+
+def ratios(errors: Cases, case: str, other: str) -> np.ndarray:
+    """[seeds] error of charts in one case / in another, at the largest size that both have."""
+    both = set(errors.cases[case]["sizes"]) & set(errors.cases[other]["sizes"])
+    if not both:
+        return np.zeros(0)
+    return errors.of(case, CHARTS, max(both)) / errors.of(other, CHARTS, max(both))
+
+
+def over_case(errors: Cases, case: str, other: str) -> Interval:
+    """The interval of `ratios`."""
+    found = ratios(errors, case, other)
+    return factor(found) if len(found) else NOT_MEASURED

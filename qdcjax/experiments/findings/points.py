@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 
 Row = Mapping[str, Any]
+OPEN = ("swiss_roll",)  # manifolds with a boundary: one chart covers them
 PLANNED = ("sizes", "models")  # fields of a case that say how it is learned
 
 
@@ -41,6 +42,14 @@ class Cases:
         """[seeds] the column in `some` rows."""
         return np.array([row[self.column] for row in self.some(case, model, size)])
 
+    def with_model(self, *models: str, sizes: int = 1) -> list[str]:
+        """Cases that these models learn, of so many sizes or more."""
+        return [
+            case
+            for case, of in self.cases.items()
+            if set(models) <= set(of["models"]) and len(of["sizes"]) >= sizes
+        ]
+
     def slopes(self, case: str, model: str) -> np.ndarray:
         """[seeds] of the column's logarithm against log n, by least squares."""
         sizes = sorted(self.cases[case]["sizes"])
@@ -56,12 +65,40 @@ class Cases:
         return {n: v for n, v in self.cases[case].items() if n not in (*free, *PLANNED)}
 
 
-def factor(ratios: np.ndarray) -> Interval:
+def factor(ratios: np.ndarray, confidence: float = 0.95) -> Interval:
     """The geometric mean over seeds, whose interval is Student's of the logarithms."""
-    of = of_seeds(np.log(ratios))
+    of = of_seeds(np.log(ratios), confidence)
     return Interval(math.exp(of.value), math.exp(of.low), math.exp(of.high), of.method)
 
 
-def worst(found: Sequence[Interval], sign: int = 1) -> Interval:
-    """The estimate that is the worst for the claim: the largest, or with −1 the smallest."""
-    return max(found, key=lambda of: sign * of.value, default=NOT_MEASURED)
+def magnitude(values: np.ndarray, confidence: float = 0.95) -> Interval:
+    """|mean over seeds|."""
+    return of_seeds(values, confidence).magnitude()
+
+
+def worst(
+    parts: Sequence[np.ndarray], estimate: Callable[..., Interval] = of_seeds, sign: int = 1
+) -> Interval:
+    """The largest of several estimates (with −1 the smallest), where a claim is about all.
+
+    The end that says that all are within a bound is the largest of their ends. The other one, by
+    which a single one of k would be outside, is of a confidence of 1 − .05 / k each (Bonferroni).
+
+    Args:
+      parts: [seeds] values of each.
+      estimate: values and confidence → interval.
+      sign: 1 or −1.
+    """
+    if not parts:
+        return NOT_MEASURED
+    k = len(parts)
+    each, strict = ([estimate(of, 1 - 0.05 / n) for of in parts] for n in (1, k))
+    most = max if sign > 0 else min
+    lows, highs = (strict, each) if sign > 0 else (each, strict)
+    method = each[0].method if k == 1 else f"{each[0].method}, the worst of {k}"
+    return Interval(
+        most(of.value for of in each),
+        most(of.low for of in lows),
+        most(of.high for of in highs),
+        method,
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from qdcjax.experiments.findings.generator import MAIN, Findings
 from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
-from qdcjax.experiments.stages import generators
+from qdcjax.experiments.stages import generators, point_members
 from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
 from qdcjax.reporting import figures, point_figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
@@ -50,7 +50,9 @@ def headline(workdir: Workdir, found: Findings) -> list[HeadlineRow]:
         HeadlineRow(
             f"{case}, {model}: W1 at n = {size:,}",
             found.results[f"{case}_{model}_{size}_w1"],
-            note=f"floor {found.results[f'{case}_{model}_{size}_floor'].value:.3f}",
+            note=f"floor {found.results[f'{case}_{model}_{size}_floor'].value:.3f}"
+            if f"{case}_{model}_{size}_floor" in found.results
+            else "",
         )
         for model in fields["models"]
     ]
@@ -80,7 +82,7 @@ def distances_section(workdir: Workdir, found: Findings) -> Section:
             panels.setdefault(f"W1, {case}", {})[model] = series
             series = figures.series_of_intervals(sizes, of["nearest"])
             near.setdefault(f"distance from the data, {case}", {})[model] = series
-            if model == MAIN:
+            if model == MAIN and None not in of["floor"]:
                 floor = [found.results[f"{case}_{model}_{size}_floor"].value for size in sizes]
                 panels[f"W1, {case}"]["floor"] = figures.Series(sizes, floor, reference=True)
                 fresh = [interval.value for interval in of["nearest_held_out"]]
@@ -116,10 +118,11 @@ def samples_section(workdir: Workdir, programs: Programs) -> Section:
         for model in fields["models"]:
             shape, at = first_and_largest(programs, case, model)
             of = programs[shape][at]
-            density = generators.distribution_of(config, case, of.seed)
-            module, params = generators.trained(config, workdir, shape, at)
+            density = generators.distribution_of(config, case)
+            module = generators.model_of(config, shape)
+            params = point_members.trained(workdir, shape, at)
             made = np.asarray(generate(module, params, jax.random.key(of.seed), DRAWN))
-            learned = generators.learned_from(config, case, of.seed, of.size)[:DRAWN]
+            learned = generators.learned_from(config, of)[:DRAWN]
             points = np.concatenate([learned, made]) @ density.turn
             labels = np.repeat([0, 1], [len(learned), len(made)])
             panels[f"{case}, {model}"] = points, labels

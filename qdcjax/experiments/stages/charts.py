@@ -12,18 +12,23 @@ import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
+from qdcjax.experiments.stages import point_members
+from qdcjax.experiments.stages.point_cases import (
+    Member,
+    Shape,
+    first_and_largest,
+    largest_of,
+    manifold_of,
+)
 from qdcjax.measures.neighbours import farthest_points
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig, with_centres
 from qdcjax.tasks.denoising import Denoising
-from qdcjax.training.checkpoints import load_params, save_params
-from qdcjax.training.members import SubsetBatches, fit_members, join, make_program
+from qdcjax.training.checkpoints import load_params
+from qdcjax.training.members import make_program
 from qdcjax.training.point_losses import denoising_loss
-from qdcjax.training.point_store import save_point_model
 from qdcjax.workdir import Workdir
 
-FIELDS = ("seeds", "cases", "models", "training")
-TRAIN, TEST = 0, 1  # seeds of draws
+TRAIN, TEST = 1, 2  # seeds of draws; 0 would give the numbers of the map into R^D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,43 +87,23 @@ def learn(
     model, how = model_of(config, shape), learning_of(config, shape)
     settings = from_config.training(config, "training", mesh)
 
-    def make(folder: Path) -> None:
-        most = {(of.case, of.seed): 0 for of in members}
-        for of in members:
-            most[of.case, of.seed] = max(most[of.case, of.seed], of.size)
-        sources = {
-            (case, seed): _fields(*task_of(config, case, seed).draw(size, TRAIN))
-            for (case, seed), size in most.items()
-        }
-        rows, ranges = join(sources, [((of.case, of.seed), of.size) for of in members])
-        begin, change = None, lambda params, begin: params
-        if how.start == "farthest":
-            clean = [rows["clean"][slice(*part)] for part in ranges]
-            begin = np.stack([of[farthest_points(of, model.config.charts)] for of in clean])
-            change = with_centres
-        params = fit_members(
-            make_program(
-                lambda key: model.init(key, jnp.zeros((1, shape.width)))["params"],
-                denoising_loss(model, how.temperature, how.lipschitz),
-                settings,
-                change,
-            ),
-            SubsetBatches(rows, ranges, settings.batch_size, [of.seed for of in members]),
-            settings,
-            seeds=[of.seed for of in members],
-            at_once=config["members_at_once"],
-            mesh=mesh,
-            workdir=workdir.path,
-            name=shape.stage,
-            begin=begin,
-        )
-        save_params(folder / "params", jax.tree.map(lambda *leaves: np.stack(leaves), *params))
+    def data(case: str, seed: int) -> point_members.Fields:
+        noisy, clean = task_of(config, case, seed).draw(largest_of(config, case), TRAIN)
+        return {"noisy": noisy, "clean": clean, "mask": np.ones(len(clean), np.float32)}
 
-    return workdir.stage(shape.stage, FIELDS, [], make)
+    def far_apart(rows: point_members.Fields) -> np.ndarray:
+        return rows["clean"][farthest_points(rows["clean"], model.config.charts)]
 
-
-def _fields(noisy: np.ndarray, clean: np.ndarray) -> dict[str, np.ndarray]:
-    return {"noisy": noisy, "clean": clean, "mask": np.ones(len(clean), np.float32)}
+    program = make_program(
+        lambda key: model.init(key, jnp.zeros((1, shape.width)))["params"],
+        denoising_loss(model, how.temperature, how.lipschitz),
+        settings,
+        with_centres if how.start == "farthest" else lambda params, begin: params,
+    )
+    begin = far_apart if how.start == "farthest" else None
+    return point_members.learn(
+        config, workdir, shape, members, mesh, program, settings, "training", data, begin
+    )
 
 
 def errors(
@@ -161,7 +146,9 @@ def errors(
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     name = f"{shape.stage}-errors"
-    return workdir.table(name, [*FIELDS, "tested"], [shape.stage], lambda: [""], make)
+    return workdir.table(
+        name, ["seeds", "cases", "models", "tested"], [shape.stage], lambda: [""], make
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,30 +175,10 @@ def view(
 ) -> View:
     """Of the first seed and the largest size of a case."""
     shape, at = first_and_largest(programs, case, model)
-    module, params = trained(config, workdir, shape, at)
+    module, params = model_of(config, shape), point_members.trained(workdir, shape, at)
     task = task_of(config, case, programs[shape][at].seed)
     noisy, clean = task.draw(config["tested"], TEST)
     output = module.apply({"params": params}, noisy)
     weights = module.apply({"params": params}, noisy, method="encode")[1]
     own = (np.asarray(of) @ task.turn for of in (clean, noisy, output))
     return View(*own, np.asarray(weights).argmax(axis=1))
-
-
-def trained(
-    config: Mapping[str, Any], workdir: Workdir, shape: Shape, member: int
-) -> tuple[ChartAutoencoder, Any]:
-    """One member's model and parameters."""
-    stacked = load_params(workdir.path / "stages" / shape.stage / "params")
-    return model_of(config, shape), jax.tree.map(lambda x: x[member], stacked)
-
-
-def keep(
-    config: Mapping[str, Any],
-    workdir: Workdir,
-    programs: Mapping[Shape, Sequence[Member]],
-    model: str,
-) -> Path:
-    """Stage `student`: that model of the base case, of all its data and the first seed."""
-    shape, at = first_and_largest(programs, config["base"], model)
-    make = lambda folder: save_point_model(folder, *trained(config, workdir, shape, at))  # noqa: E731
-    return workdir.stage("student", ["base"], [shape.stage], make)

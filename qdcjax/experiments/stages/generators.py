@@ -14,20 +14,18 @@ from jax.sharding import Mesh
 from scipy.spatial import cKDTree
 
 from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
+from qdcjax.experiments.stages import point_members
+from qdcjax.experiments.stages.point_cases import Member, Shape, largest_of, manifold_of
 from qdcjax.measures.transport import exact_w1, floor_w1
 from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
 from qdcjax.tasks.densities import Density, Digits, Distribution
 from qdcjax.tasks.manifolds import Sphere
 from qdcjax.training.adversarial import CriticTraining, adversarial_program
-from qdcjax.training.checkpoints import load_params, save_params
 from qdcjax.training.fit import TrainSettings
-from qdcjax.training.members import Program, SubsetBatches, fit_members, join, make_program
+from qdcjax.training.members import Program, make_program
 from qdcjax.training.point_losses import generate, sinkhorn_loss
-from qdcjax.training.point_store import save_point_model
 from qdcjax.workdir import Workdir
 
-TIMES = 8  # held-out and generated points for each that was learned from
 CALIBRATION = "S{}"  # name of the floors on S^d
 
 
@@ -60,24 +58,20 @@ LEARNING = [field.name for field in dataclasses.fields(Learning)]
 PLANNED = ("sizes", "models", "manifold", "dimension", "data")
 
 
-def distribution_of(config: Mapping[str, Any], case: str, seed: int) -> Distribution:
-    """Where a case's points come from."""
+def distribution_of(config: Mapping[str, Any], case: str) -> Distribution:
+    """Where a case's points come from; the same for all seeds, which draw their own points."""
     fields = config["cases"][case]
     if fields.get("data"):
         if fields["data"] != "digits" or fields["width"] != Digits.width:
             raise ValueError(f"cases.{case}.data={fields['data']!r} must be digits, of width 64")
         return Digits()
     own = {name: value for name, value in fields.items() if name not in PLANNED}
-    own |= {"manifold": manifold_of(config, case), "seed": seed}
-    return from_config.make(Density, own, f"cases.{case}")
+    return from_config.make(Density, own | {"manifold": manifold_of(config, case)}, f"cases.{case}")
 
 
-def tested(config: Mapping[str, Any], case: str, size: int) -> int:
-    """How many points are generated and held out: eight times what was learned from.
-
-    Of digits, all that are held out.
-    """
-    return config["cases"][case].get("tested") or TIMES * size
+def tested(config: Mapping[str, Any], size: int) -> int:
+    """M, how many points are generated and held out for a member: `times` those it learned from."""
+    return config["times"] * size
 
 
 def learning_of(config: Mapping[str, Any], shape: Shape) -> Learning:
@@ -96,72 +90,44 @@ def model_of(config: Mapping[str, Any], shape: Shape) -> Generator:
 
 def program_of(
     config: Mapping[str, Any], shape: Shape, mesh: Mesh
-) -> tuple[Program, TrainSettings]:
-    """The training of a program's members, and its settings."""
+) -> tuple[Program, TrainSettings, str]:
+    """The training of a program's members, its settings, and their section of the config."""
     model, how = model_of(config, shape), learning_of(config, shape)
+    section = "training" if how.method == "sinkhorn" else "adversarial"
+    settings = from_config.training(config, section, mesh)
     if how.method == "sinkhorn":
-        settings = from_config.training(config, "training", mesh)
         init = lambda key: model.init(key, jnp.zeros((1, shape.latent)))["params"]  # noqa: E731
-        return make_program(init, sinkhorn_loss(model, how.epsilon), settings), settings
-    settings = from_config.training(config, "adversarial", mesh)
+        return make_program(init, sinkhorn_loss(model, how.epsilon), settings), settings, section
+    of_critic = CriticTraining(how.critic_steps, how.penalty, settings.optimizer)
     if settings.batch_size % how.critic_steps:
         raise ValueError(
             f"adversarial.batch_size={settings.batch_size} must be a multiple of "
             f"models.{shape.model}.critic_steps={how.critic_steps}"
         )
     critic = Critic(CriticConfig(model.config.width, model.config.layers, how.spectral))
-    of_critic = CriticTraining(how.critic_steps, how.penalty, settings.optimizer)
-    return adversarial_program(model, critic, settings, of_critic), settings
+    return adversarial_program(model, critic, settings, of_critic), settings, section
 
 
 def learn(
     config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member], mesh: Mesh
 ) -> Path:
     """Stage `<model>-<D>-<latent>`: parameters of all members of a program, stacked."""
-    program, settings = program_of(config, shape, mesh)
+    program, settings, section = program_of(config, shape, mesh)
 
-    def make(folder: Path) -> None:
-        most: dict[tuple[str, int], int] = {}
-        for of in members:
-            most[of.case, of.seed] = max(most.get((of.case, of.seed), 0), of.size)
-        sources = {
-            (case, seed): _fields(learned_from(config, case, seed, size))
-            for (case, seed), size in most.items()
-        }
-        rows, ranges = join(sources, [((of.case, of.seed), of.size) for of in members])
-        params = fit_members(
-            program,
-            SubsetBatches(rows, ranges, settings.batch_size, [of.seed for of in members]),
-            settings,
-            seeds=[of.seed for of in members],
-            at_once=config["members_at_once"],
-            mesh=mesh,
-            workdir=workdir.path,
-            name=shape.stage,
-        )
-        save_params(folder / "params", jax.tree.map(lambda *leaves: np.stack(leaves), *params))
+    def data(case: str, seed: int) -> point_members.Fields:
+        points = learned_from(config, Member(case, largest_of(config, case), seed))
+        return {"points": points, "mask": np.ones(len(points), np.float32)}
 
-    fields = ["seeds", "cases", "models"]
-    method = learning_of(config, shape).method
-    fields.append("training" if method == "sinkhorn" else "adversarial")
-    return workdir.stage(shape.stage, fields, [], make)
+    return point_members.learn(
+        config, workdir, shape, members, mesh, program, settings, section, data
+    )
 
 
-def learned_from(config: Mapping[str, Any], case: str, seed: int, size: int) -> np.ndarray:
-    """[n, D] the points of a member."""
-    return distribution_of(config, case, seed).draw(size, seed, held_out=False)
-
-
-def _fields(points: np.ndarray) -> dict[str, np.ndarray]:
-    return {"points": points, "mask": np.ones(len(points), np.float32)}
-
-
-def trained(
-    config: Mapping[str, Any], workdir: Workdir, shape: Shape, member: int
-) -> tuple[Generator, Any]:
-    """One member's model and parameters."""
-    stacked = load_params(workdir.path / "stages" / shape.stage / "params")
-    return model_of(config, shape), jax.tree.map(lambda x: x[member], stacked)
+def learned_from(config: Mapping[str, Any], member: Member) -> np.ndarray:
+    """[n, D] the points of a member: the first ones of those that are drawn for the largest."""
+    most = largest_of(config, member.case)
+    drawn = distribution_of(config, member.case).draw(most, member.seed, held_out=False)
+    return drawn[: member.size]
 
 
 def distances(
@@ -176,11 +142,11 @@ def distances(
 
     def make(member: int) -> dict[str, list]:
         of = members[member]
-        model, params = trained(config, workdir, shape, member)
-        count = tested(config, of.case, of.size)
+        model, params = model_of(config, shape), point_members.trained(workdir, shape, member)
+        count = tested(config, of.size)
         generated = np.asarray(generate(model, params, jax.random.key(of.seed), count))
-        held_out = distribution_of(config, of.case, of.seed).draw(count, of.seed)
-        near = cKDTree(learned_from(config, of.case, of.seed, of.size))
+        held_out = distribution_of(config, of.case).draw(count, of.seed)
+        near = cKDTree(learned_from(config, of))
         row = dataclasses.asdict(of) | {
             "model": shape.model,
             "tested": count,
@@ -191,7 +157,9 @@ def distances(
         return {name: [value] for name, value in row.items()}
 
     name = f"{shape.stage}-distances"
-    return workdir.table(name, ["seeds", "cases"], [shape.stage], lambda: range(len(members)), make)
+    return workdir.table(
+        name, ["seeds", "cases", "times"], [shape.stage], lambda: range(len(members)), make
+    )
 
 
 def floors(
@@ -200,7 +168,7 @@ def floors(
     """Table `floors`: W1 between fresh samples of M points, of each case and each M.
 
     And of S^d in R^D of `config.floor`, to be held against known ones. Columns `of`, `tested`,
-    `dimension`, `floor`, `low`, `high`.
+    `floor`, `low`, `high`, `method`.
     """
     of = config["floor"]
     asked: list[tuple[str, int]] = [
@@ -208,35 +176,23 @@ def floors(
     ]
     members = [member for some in programs.values() for member in some]
     for member in members:
-        wanted = member.case, tested(config, member.case, member.size)
+        wanted = member.case, tested(config, member.size)
         if not config["cases"][member.case].get("data") and wanted not in asked:
             asked.append(wanted)
 
     def make(part: tuple[str, int]) -> dict[str, list]:
         name, count = part
         if name in config["cases"]:
-            density = distribution_of(config, name, config["seeds"][0])
+            density = distribution_of(config, name)
         else:
             density = Density(Sphere(int(name.removeprefix("S"))), of["width"])
         found = floor_w1(functools.partial(_draw, density), count, of["pairs"])
         row = {"of": name, "tested": count, "floor": found.value}
-        row |= {"low": found.low, "high": found.high}
+        row |= {"low": found.low, "high": found.high, "method": found.method}
         return {column: [value] for column, value in row.items()}
 
-    return workdir.table("floors", ["seeds", "cases", "floor"], [], lambda: asked, make)
+    return workdir.table("floors", ["cases", "times", "floor"], [], lambda: asked, make)
 
 
 def _draw(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
     return density.draw(count, int(rng.integers(2**31)))
-
-
-def keep(
-    config: Mapping[str, Any],
-    workdir: Workdir,
-    programs: Mapping[Shape, Sequence[Member]],
-    model: str,
-) -> Path:
-    """Stage `student`: that model of the base case, of all its data and the first seed."""
-    shape, at = first_and_largest(programs, config["base"], model)
-    make = lambda folder: save_point_model(folder, *trained(config, workdir, shape, at))  # noqa: E731
-    return workdir.stage("student", ["base"], [shape.stage], make)

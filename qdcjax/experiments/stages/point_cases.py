@@ -48,9 +48,9 @@ class Shape:
 
 
 def dimension_of(config: Mapping[str, Any], case: str) -> int:
-    """d of a case: its manifold's, or `dimension` where the data lie on none that is known."""
+    """d of a case: its manifold's, or `dimension` where it names data on no known manifold."""
     fields = config["cases"][case]
-    return fields["dimension"] if "dimension" in fields else manifold_of(config, case).dimension
+    return fields["dimension"] if fields.get("data") else manifold_of(config, case).dimension
 
 
 def manifold_of(config: Mapping[str, Any], case: str) -> Manifold:
@@ -83,6 +83,11 @@ def plan(config: Mapping[str, Any]) -> dict[Shape, list[Member]]:
                 Member(case, size, seed) for size in fields["sizes"] for seed in config["seeds"]
             ]
     return programs
+
+
+def largest_of(config: Mapping[str, Any], case: str) -> int:
+    """How many points of a case are drawn; a member has the first ones."""
+    return max(config["cases"][case]["sizes"])
 
 
 def first_and_largest(
