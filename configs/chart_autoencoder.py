@@ -10,8 +10,20 @@ from ml_collections import ConfigDict
 
 from configs import sft
 
-PRESETS = ("smoke",)
-SPHERE = {"kind": "sphere", "dimension": 2}
+PRESETS = ("smoke", "gpu")
+SPHERE, TORUS = {"kind": "sphere", "dimension": 2}, {"kind": "torus"}
+UNION = {"kind": "union", "parts": {"one": SPHERE, "other": TORUS}}
+# Name → manifold, and a distance under its reach.
+MANIFOLDS = {
+    "circle": ({"kind": "sphere", "dimension": 1}, 0.99),
+    "sphere2": (SPHERE, 0.99),
+    "sphere4": ({"kind": "sphere", "dimension": 4}, 0.99),
+    "torus": (TORUS, 0.24),
+    "swiss_roll": ({"kind": "swiss_roll"}, 0.21),
+    "genus_two": ({"kind": "genus_two"}, 0.012),
+    "union": (UNION, 0.24),
+}
+EVERY = ("charts", "predictor", "plain", "plain_wide")
 SIZES = (64, 256, 1_024, 4_096)
 
 
@@ -20,17 +32,16 @@ def get_config(preset: str = "") -> ConfigDict:
     config.cpu_devices = 2
     config.mesh = sft.get_config().mesh
     config.members_at_once = 1
-    every = ("charts", "predictor", "plain", "plain_wide")
     one = {"sizes": SIZES[-1:], "models": ("charts",)}
     config.cases = ConfigDict(
         {
-            "sphere2": case(SPHERE, models=every),
+            "sphere2": case(SPHERE, models=EVERY),
             "quiet": case(SPHERE, normal=0.2, **one),
             "loud": case(SPHERE, normal=0.8, **one),
             "isotropic": case(SPHERE, normal=0.0, isotropic=0.05, **one),
             "wide": case(SPHERE, width=50, **one),
             "sphere4": case({"kind": "sphere", "dimension": 4}),
-            "torus": case({"kind": "torus"}, normal=0.2, sizes=SIZES[-1:], models=every),
+            "torus": case(TORUS, normal=0.2, sizes=SIZES[-1:], models=EVERY),
         }
     )
     config.base = "sphere2"
@@ -53,8 +64,8 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.predictions = predictions()
-    if preset == "smoke":
-        smoke(config)
+    if preset in PRESETS:
+        {"smoke": smoke, "gpu": gpu}[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -88,6 +99,22 @@ def smoke(config: ConfigDict) -> None:
     for fields in config.models.values():
         fields.width = 8
     config.training.update(steps=20, batch_size=16, log_every=10, checkpoint_every=10)
+
+
+def gpu(config: ConfigDict) -> None:
+    """One GPU: all manifolds × ambient dimensions × noises × sizes, five seeds; 64 at a time."""
+    config.seeds = (0, 1, 2, 3, 4)
+    config.members_at_once = 64
+    sizes = (*SIZES, 4 * SIZES[-1])
+    for name, (manifold, reach) in MANIFOLDS.items():
+        for width in (10, 50, 100):
+            for percent in (20, 50, 80):
+                models = EVERY if (width, percent) == (10, 50) else ("charts",)
+                noise = {"normal": reach * percent / 100}
+                of = case(manifold, width, **noise, sizes=sizes, models=models)
+                config.cases[f"{name}_{width}_{percent}"] = ConfigDict(of)
+        along = case(manifold, normal=0.0, sizes=sizes) | {"tangential": 0.05 * reach}
+        config.cases[f"{name}_tangential"] = ConfigDict(along)
 
 
 def predictions() -> ConfigDict:

@@ -65,9 +65,9 @@ def sinkhorn_loss(model: Generator, epsilon: float) -> LossFn:
 
     T(g, x) − T(g, g) / 2, T the entropic transport with ε (see `measures.transport`); the term of
     the batch alone is left out, since no parameter moves it. The generated points are a sample too:
-    what is minimised has a bias of the size of its floor at B, also where the batch is all the data.
-    The metric `converged` is the share of the two problems that were solved. Batch: `points` [B, D],
-    in one part.
+    what is minimised has a bias of the size of its floor at B, even where the batch is all the
+    data. The metric `converged` is the share of the two problems that were solved. Batch: `points`
+    [B, D], in one part.
     """
 
     def loss_fn(params, batch, key):
