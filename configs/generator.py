@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import sft
 
-PRESETS = ("smoke",)
+PRESETS = ("smoke", "gpu")
 SIZES = (32, 64, 128, 256)
 
 
@@ -55,8 +55,8 @@ def get_config(preset: str = "") -> ConfigDict:
         {"dimensions": (1, 2, 3, 4, 6, 8), "sizes": (125, 500), "width": 16, "pairs": 40}
     )
     config.predictions = predictions()
-    if preset == "smoke":
-        smoke(config)
+    if preset in PRESETS:
+        {"smoke": smoke, "gpu": gpu}[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -115,6 +115,28 @@ def smoke(config: ConfigDict) -> None:
     config.training.update(training(steps=20, batch_size=16, learning_rate=2e-3))
     config.adversarial.update(training(steps=20, batch_size=5 * 8, learning_rate=1e-3))
     config.floor.update(dimensions=(1, 2), sizes=(20, 40), pairs=4)
+
+
+def gpu(config: ConfigDict) -> None:
+    """One GPU: all manifolds × ambient dimensions × densities × sizes, five seeds; 64 at a time."""
+    config.seeds = (0, 1, 2, 3, 4)
+    config.members_at_once = 64
+    sizes = (*SIZES, 512)
+    union = {"kind": "union", "parts": {"one": sphere(2), "other": {"kind": "torus"}}}
+    manifolds = {f"sphere{d}": sphere(d) for d in (1, 2, 3, 4, 6, 8)} | {"union": union}
+    manifolds |= {kind: {"kind": kind} for kind in ("torus", "swiss_roll", "genus_two")}
+    for name, manifold in manifolds.items():
+        for width in (16, 64, 128):
+            uneven = {"even": {}, "atoms": {"atoms": 10, "atoms_share": 0.3}, "gap": {"gap": 0.3}}
+            for density, fields in uneven.items():
+                of = case(manifold, width, sizes=sizes, **fields)
+                config.cases[f"{name}_{width}_{density}"] = ConfigDict(of)
+    for fields in config.cases.values():
+        fields.sizes = sizes if len(fields.sizes) > 1 else fields.sizes
+    config.cases.sphere3.models = tuple(config.models)
+    config.training.update(training(steps=4_000, batch_size=512, learning_rate=2e-3))
+    config.adversarial.update(steps=20_000, log_every=1_000, checkpoint_every=5_000)
+    config.floor.update(sizes=(125, 500, 2_000))
 
 
 def predictions() -> ConfigDict:
