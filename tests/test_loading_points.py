@@ -18,7 +18,7 @@ def test_charts_encode_decode_and_denoise():
     workdir = runs.finished("chart_autoencoder")
     charts = qdcjax.load(workdir)
     assert (charts.config.ambient, charts.config.latent, charts.config.charts) == (10, 2, 4)
-    noisy, clean = Denoising(Sphere(2), 10, normal=0.5).draw(64, seed=1)
+    noisy, clean = Denoising(Sphere(2), 10, normal=0.5).draw(64, seed=2)
     number, coordinates, weights = charts.encode(noisy)
     assert number.shape == (64,) and coordinates.shape == (64, 4, 2) and weights.shape == (64, 4)
     assert (number == weights.argmax(axis=1)).all() and coordinates.min() > 0
