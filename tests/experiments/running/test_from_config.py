@@ -5,6 +5,7 @@ import pytest
 from configs import (
     evaluate,
     expert_iteration,
+    generator,
     grpo,
     noise,
     ppo,
@@ -39,7 +40,7 @@ def test_every_config_passes(study, preset):
 
 def config_with(section: str) -> dict:
     """A smoke preset that has such a section."""
-    configs = [*CONFIGS.values(), pretrain, noise, scaling_laws]
+    configs = [*CONFIGS.values(), pretrain, noise, scaling_laws, generator]
     found = (config.get_config("smoke").to_dict() for config in configs)
     return next(config for config in found if section.split(".")[0] in config)
 
