@@ -23,7 +23,7 @@ def get_config(preset: str = "") -> ConfigDict:
     fewer = ("sinkhorn_d", "sinkhorn_below")
     config.cases = ConfigDict(
         {
-            "sphere3": case(sphere(3), models=("sinkhorn", *critics, *fewer)),
+            "sphere3": case(sphere(3), models=("sinkhorn", *fewer)),
             "sphere5": case(sphere(5)),
             "wide": case(sphere(3), width=128),
             "atoms": case(sphere(3), atoms=10, atoms_share=0.3),
@@ -48,8 +48,8 @@ def get_config(preset: str = "") -> ConfigDict:
             "critic_spectral": model(method="critic", penalty=0.0, spectral=True),
         }
     )
-    config.training = training(steps=1_000, batch_size=256, learning_rate=2e-3)
-    config.adversarial = training(steps=4_000, batch_size=5 * 128, learning_rate=1e-4)
+    config.training = training(steps=1_000, batch_size=128, learning_rate=2e-3)
+    config.adversarial = training(steps=2_000, batch_size=5 * 128, learning_rate=1e-4)
     config.adversarial.optimizer.update(schedule="constant", warmup=0.0, b1=0.5, b2=0.9, clip=10.0)
     config.floor = ConfigDict(
         {"dimensions": (1, 2, 3, 4, 6, 8), "sizes": (125, 500), "width": 16, "pairs": 40}

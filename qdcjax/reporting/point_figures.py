@@ -72,9 +72,10 @@ def _plain(ax, title: str, solid: bool) -> None:
     """Equal scales, a title, and nothing that a reader would not look at."""
     ax.set_title(title, fontsize=10.5, color=INK)
     if solid:
-        ax.set_aspect("equal")
+        reach = np.abs([ax.get_xlim(), ax.get_ylim(), ax.get_zlim()]).max()
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
+        ax.set_box_aspect((1, 1, 1), zoom=1.5)
         ax.set_axis_off()
-        ax.set_box_aspect(None, zoom=1.4)
         ax.view_init(elev=25, azim=-50)
         return
     ax.set_aspect("equal")
