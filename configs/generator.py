@@ -4,6 +4,9 @@
 
 A network learns from n points of a distribution, by the Sinkhorn divergence or against a critic
 (arXiv 2302.13183).
+
+Expect, with seeds 0 to 2, in 9 minutes on two CPU cores: on S^3 W1 falls as n^−.32, and is .245 at
+n = 256 where two fresh samples are .157 apart (RESULTS.md).
 """
 
 from ml_collections import ConfigDict
