@@ -46,7 +46,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 def check(config: Mapping[str, Any]) -> None:
     """Raises ValueError, one line that names the field, for what no stage could do."""
     for shape, members in point_cases.plan(config).items():
-        most, how = charts.model_of(config, shape).config.charts, charts.learning_of(config, shape)
+        most = charts.model_of(config, shape).config.charts
+        how = point_cases.learning_of(config, shape, charts.Learning)
         if how.start == "farthest" and min(of.size for of in members) < most:
             raise ValueError(
                 f"models.{shape.model}.charts={most} begin around as many points: a case has fewer"

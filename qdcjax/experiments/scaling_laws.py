@@ -10,12 +10,12 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from qdcjax.data.tables import columns
 from qdcjax.experiments.findings.scaling_laws import find
 from qdcjax.experiments.reports import scaling_laws as scaling_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import corpora, language_models, regression
 from qdcjax.experiments.stages.dimensions import DimensionSettings, likelihoods, points_at
-from qdcjax.experiments.stages.layer_dimensions import columns
 from qdcjax.experiments.stages.scaling_members import BASE
 from qdcjax.training.store import load_model
 from qdcjax.workdir import Workdir

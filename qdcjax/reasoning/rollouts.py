@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from qdcjax.data.examples import encode_prompts, prompt_text
+from qdcjax.data.tables import columns
 from qdcjax.decoding import (
     Prompts,
     Samples,
@@ -148,7 +149,7 @@ def sample_attempts(
         with watch.timed("generation"):
             _complete(policy, *_beginnings(attempts), settings, key, description, finished)
         with watch.timed("waiting"):
-            return _columns([row for n in range(len(attempts)) for row in graded[n].result()])
+            return columns([row for n in range(len(attempts)) for row in graded[n].result()])
 
 
 def _graded(
@@ -228,7 +229,7 @@ def verify(
                 "consistent": [is_consistent(prefix.step, text) for text in texts],
             }
         )
-    return _columns(rows)
+    return columns(rows)
 
 
 def prefixes_of(drafts: Mapping[str, Sequence], problems: Mapping[str, Problem]) -> list[Prefix]:
@@ -289,7 +290,3 @@ def _prompts(
     """Ids of each question and of the solution's beginning."""
     asked = encode_prompts(policy.tokenizer, [prompt_text(p.question) for p in problems])
     return [[*prompt, *beginning] for prompt, beginning in zip(asked, beginnings, strict=True)]
-
-
-def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -47,7 +47,7 @@ def arrows(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> F
     """Arrows from points to others in a plane, over the points where they should end.
 
     Args:
-      panels: title → ends [n, 2], begins [n, 2], targets [m, 2].
+      panels: title → begins [n, 2], ends [n, 2], targets [m, 2].
     """
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.3), layout="constrained")
     for number, (title, (begins, ends, targets)) in enumerate(panels.items(), start=1):

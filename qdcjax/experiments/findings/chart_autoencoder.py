@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qdcjax.experiments.findings.points import OPEN, Cases, factor, magnitude, worst
-from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+from qdcjax.measures.intervals import Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
 Row = Mapping[str, Any]  # of `stages.charts.errors`
@@ -115,32 +115,29 @@ def off_tangential_floor(errors: Cases) -> Interval:
 def of_wide_space(errors: Cases) -> Interval:
     """C5: error in the largest D / error in the smallest, on the base's manifold."""
     alike = set(errors.like_base("width")) & set(errors.with_model(CHARTS))
-    cases = sorted(alike, key=lambda case: errors.cases[case]["width"])
-    return over_case(errors, cases[-1], cases[0]) if len(cases) > 1 else NOT_MEASURED
+    first, *others = sorted(alike, key=lambda case: errors.cases[case]["width"])
+    return worst(ratios(errors, others[-1:], first), factor)
 
 
 def of_more_dimensions(errors: Cases) -> Interval:
     """C6: error on manifolds of more dimensions / on the base's, of the same kind and noise."""
     kind = errors.cases[errors.base]["manifold"]["kind"]
-    found = [
-        ratios(errors, case, errors.base)
+    higher = [
+        case
         for case in errors.like_base("manifold")
         if case in errors.with_model(CHARTS)
         and errors.cases[case]["manifold"]["kind"] == kind
         and errors.dimensions[case] > errors.dimensions[errors.base]
     ]
-    return worst([of for of in found if len(of)], factor, sign=-1)
+    return worst(ratios(errors, higher, errors.base), factor, sign=-1)
 
 
-def ratios(errors: Cases, case: str, other: str) -> np.ndarray:
-    """[seeds] error of charts in one case / in another, at the largest size that both have."""
-    both = set(errors.cases[case]["sizes"]) & set(errors.cases[other]["sizes"])
-    if not both:
-        return np.zeros(0)
-    return errors.of(case, CHARTS, max(both)) / errors.of(other, CHARTS, max(both))
-
-
-def over_case(errors: Cases, case: str, other: str) -> Interval:
-    """The interval of `ratios`."""
-    found = ratios(errors, case, other)
-    return factor(found) if len(found) else NOT_MEASURED
+def ratios(errors: Cases, cases: Sequence[str], other: str) -> list[np.ndarray]:
+    """[seeds] error of charts in each case / in another, at the largest size that both have."""
+    found = []
+    for case in cases:
+        both = set(errors.cases[case]["sizes"]) & set(errors.cases[other]["sizes"])
+        if both:
+            size = max(both)
+            found.append(errors.of(case, CHARTS, size) / errors.of(other, CHARTS, size))
+    return found

@@ -11,7 +11,7 @@ from qdcjax.experiments.findings.points import OPEN, Cases, factor, magnitude, w
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any]  # of `stages.generators.distances`, and of `floors` there
 MAIN = "sinkhorn"  # the model that stands for its case
 SAME, BELOW = "sinkhorn_d", "sinkhorn_below"  # with d latent dimensions, and with d − 1
 SHAPED = ("atoms", "atoms_share", "gap")  # fields of a case that make its density uneven
@@ -24,14 +24,10 @@ class Findings:
     Attributes:
       results: name → number or estimate; the summary.
       verdicts: one a prediction.
-      rows: of all members, `stages.generators.distances`.
-      floors: (case, M) → W1 of fresh samples.
     """
 
     results: Mapping[str, float | Interval]
     verdicts: Sequence[Verdict]
-    rows: Sequence[Row]
-    floors: Mapping[tuple[str, int], Interval]
 
 
 def find(
@@ -76,7 +72,7 @@ def find(
     }
     verdicts = [judge(prediction, statistics[name]()) for name, prediction in predictions.items()]
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
-    return Findings(results, verdicts, rows, known)
+    return Findings(results, verdicts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,10 +129,11 @@ def moved_by_width(of: Distances) -> Interval:
 def beside_floor(of: Distances) -> Interval:
     """W2: W1 / floor of all members; the floor's own error counts too."""
 
-    def estimate(ratios: np.ndarray, confidence: float) -> Interval:
-        found, error = of_seeds(ratios[1:], confidence), ratios[0] * float(np.mean(ratios[1:]))
-        low = found.value - math.hypot(found.value - found.low, error)
-        high = found.value + math.hypot(found.high - found.value, error)
+    def estimate(part: tuple[np.ndarray, float], confidence: float) -> Interval:
+        ratios, of_floor = part
+        found = of_seeds(ratios, confidence)
+        low = found.value - math.hypot(found.value - found.low, of_floor * found.value)
+        high = found.value + math.hypot(found.high - found.value, of_floor * found.value)
         return dataclasses.replace(found, low=low, high=high)
 
     found = []
@@ -145,7 +142,7 @@ def beside_floor(of: Distances) -> Interval:
             for size in fields["sizes"]:
                 if (floor := of.floor(case, model, size)) is not None:
                     error = (floor.high - floor.value) / floor.value
-                    found.append(np.array([error, *of.of(case, model, size) / floor.value]))
+                    found.append((of.of(case, model, size) / floor.value, error))
     return worst(found, estimate, sign=-1)
 
 

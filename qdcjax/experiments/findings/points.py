@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from qdcjax.experiments.stages.point_cases import PLANNED
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 
 Row = Mapping[str, Any]
 OPEN = ("swiss_roll",)  # manifolds with a boundary: one chart covers them
-PLANNED = ("sizes", "models")  # fields of a case that say how it is learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def magnitude(values: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def worst(
-    parts: Sequence[np.ndarray], estimate: Callable[..., Interval] = of_seeds, sign: int = 1
+    parts: Sequence[Any], estimate: Callable[[Any, float], Interval] = of_seeds, sign: int = 1
 ) -> Interval:
     """The largest of several estimates (with −1 the smallest), where a claim is about all.
 
@@ -85,8 +85,8 @@ def worst(
     which a single one of k would be outside, is of a confidence of 1 − .05 / k each (Bonferroni).
 
     Args:
-      parts: [seeds] values of each.
-      estimate: values and confidence → interval.
+      parts: of each what `estimate` takes: [seeds] values, by default.
+      estimate: part and confidence → interval.
       sign: 1 or −1.
     """
     if not parts:

@@ -1,25 +1,24 @@
 """The report of chart autoencoders: errors against n, charts on their surfaces, arrows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from qdcjax.experiments.findings.chart_autoencoder import CHARTS, Findings, dead_charts
+from qdcjax.experiments.reports import points
 from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
 from qdcjax.experiments.stages import charts
-from qdcjax.experiments.stages.point_cases import Member, Shape, manifold_of
+from qdcjax.experiments.stages.point_cases import Programs, manifold_of
 from qdcjax.reporting import figures, point_figures
-from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
+from qdcjax.reporting.page import Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
 
 CURVES = {"loss, mean over members": "loss", "squared error, training": "squared_error"}
 SLAB = 0.15  # a view in a plane takes points that are so near to it
 ARROWS = 150
-PANELS = 3  # in a row
-
-Programs = Mapping[Shape, Sequence[Member]]
 
 
 def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
@@ -30,7 +29,7 @@ def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
         "dimensions, and denoise fresh points: with several charts of d coordinates, and as "
         "ordinary autoencoders.",
         run=publish.run_facts(workdir),
-        headline=headline(workdir, found),
+        headline=points.headline(workdir, found.results, "error", "squared error"),
         verdicts=found.verdicts,
         sections=[
             errors_section(workdir, found),
@@ -38,20 +37,6 @@ def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
             training_section(workdir, {shape.model: CURVES for shape in programs}),
         ],
     )
-
-
-def headline(workdir: Workdir, found: Findings) -> list[HeadlineRow]:
-    """The error of each model of the base case at its largest n."""
-    case = workdir.config["base"]
-    fields = workdir.config["cases"][case]
-    size = max(fields["sizes"])
-    return [
-        HeadlineRow(
-            f"{case}, {model}: squared error at n = {size:,}",
-            found.results[f"{case}_{model}_{size}_error"],
-        )
-        for model in fields["models"]
-    ]
 
 
 def errors_section(workdir: Workdir, found: Findings) -> Section:
@@ -96,7 +81,7 @@ def errors_section(workdir: Workdir, found: Findings) -> Section:
 
 
 def views_section(workdir: Workdir, programs: Programs) -> Section:
-    """Charts by colour, and denoising arrows, on manifolds that can be drawn."""
+    """Charts by colour, and arrows, of cases that several models learn and that can be drawn."""
     config: dict[str, Any] = workdir.config
     coloured, moved = {}, {}
     for case, fields in config["cases"].items():
@@ -110,18 +95,13 @@ def views_section(workdir: Workdir, programs: Programs) -> Section:
             coloured[title] = of.clean, of.charts
             near = np.flatnonzero(np.abs(of.clean[:, 2:]).max(axis=1, initial=0) < SLAB)[:ARROWS]
             moved[title] = of.noisy[near, :2], of.output[near, :2], of.clean[near, :2]
-    plates = []
-    for name, draw, panels, caption in (
-        ("charts", _classes, coloured, "The chart with the largest weight, at the clean points."),
-        ("arrows", point_figures.arrows, moved, "From noisy points to outputs, near a plane."),
-    ):
-        for at in range(0, len(panels), PANELS):
-            some = dict(list(panels.items())[at : at + PANELS])
-            path = workdir.path / "figures" / f"{name}_{at // PANELS}.png"
-            plates.append(Plate(figures.save(draw(some), path), caption))
+    which = "The chart with the largest weight, at the clean points."
+    whither = "From noisy points to outputs, near a plane."
+    plates = points.plates(workdir, "charts", coloured, _classes, which)
+    plates += points.plates(workdir, "arrows", moved, point_figures.arrows, whither)
     return Section("Charts and arrows", "Of the first seed and the largest n.", plates)
 
 
-def _classes(panels):
+def _classes(panels: Mapping[str, Any]) -> Figure:
     most = max(labels.max() for _, labels in panels.values())
     return point_figures.classes(panels, [f"chart {number + 1}" for number in range(most + 1)])

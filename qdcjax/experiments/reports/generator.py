@@ -1,25 +1,21 @@
 """The report of generators: W1 against n beside the floor, samples, distances from the data."""
 
-from collections.abc import Mapping, Sequence
-
 import jax
 import numpy as np
 
 from qdcjax.experiments.findings.generator import MAIN, Findings
+from qdcjax.experiments.reports import points
 from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
 from qdcjax.experiments.stages import generators, point_members
-from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest, manifold_of
+from qdcjax.experiments.stages.point_cases import Programs, first_and_largest, manifold_of
 from qdcjax.reporting import figures, point_figures
-from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
+from qdcjax.reporting.page import Plate, Report, Section, Table
 from qdcjax.training.point_losses import generate
 from qdcjax.workdir import Workdir
 
 CURVES = {"loss, mean over members": "loss"}
 DRAWN = 1_000  # points of a figure
-PANELS = 3  # in a row
-
-Programs = Mapping[Shape, Sequence[Member]]
 
 
 def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
@@ -30,7 +26,7 @@ def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
         "them. What they make is held against as many fresh points by exact transport, W1, beside "
         "the floor: W1 between two fresh samples of that many points.",
         run=publish.run_facts(workdir),
-        headline=headline(workdir, found),
+        headline=points.headline(workdir, found.results, "w1", "W1"),
         verdicts=found.verdicts,
         sections=[
             distances_section(workdir, found),
@@ -39,23 +35,6 @@ def report(workdir: Workdir, found: Findings, programs: Programs) -> Report:
             training_section(workdir, {shape.model: CURVES for shape in programs}),
         ],
     )
-
-
-def headline(workdir: Workdir, found: Findings) -> list[HeadlineRow]:
-    """W1 of each model of the base case at its largest n."""
-    case = workdir.config["base"]
-    fields = workdir.config["cases"][case]
-    size = max(fields["sizes"])
-    return [
-        HeadlineRow(
-            f"{case}, {model}: W1 at n = {size:,}",
-            found.results[f"{case}_{model}_{size}_w1"],
-            note=f"floor {found.results[f'{case}_{model}_{size}_floor'].value:.3f}"
-            if f"{case}_{model}_{size}_floor" in found.results
-            else "",
-        )
-        for model in fields["models"]
-    ]
 
 
 def distances_section(workdir: Workdir, found: Findings) -> Section:
@@ -83,7 +62,7 @@ def distances_section(workdir: Workdir, found: Findings) -> Section:
             series = figures.series_of_intervals(sizes, of["nearest"])
             near.setdefault(f"distance from the data, {case}", {})[model] = series
             if model == MAIN and None not in of["floor"]:
-                floor = [found.results[f"{case}_{model}_{size}_floor"].value for size in sizes]
+                floor = [interval.value for interval in of["floor"]]
                 panels[f"W1, {case}"]["floor"] = figures.Series(sizes, floor, reference=True)
                 fresh = [interval.value for interval in of["nearest_held_out"]]
                 near[f"distance from the data, {case}"]["fresh points"] = figures.Series(
@@ -91,11 +70,7 @@ def distances_section(workdir: Workdir, found: Findings) -> Section:
                 )
     plates = []
     for name, some, caption in (
-        (
-            "w1_against_n",
-            panels,
-            "Means over seeds. The floor falls as n^(−1/d).",
-        ),
+        ("w1_against_n", panels, "Means over seeds. The floor falls as n^(−1/d)."),
         ("nearest_against_n", near, "A generator that copies its data is at 0."),
     ):
         figure = figures.lines(some, "n, points to learn from", log_x=True, log_y=True)
@@ -120,18 +95,19 @@ def samples_section(workdir: Workdir, programs: Programs) -> Section:
             of = programs[shape][at]
             density = generators.distribution_of(config, case)
             module = generators.model_of(config, shape)
-            params = point_members.trained(workdir, shape, at)
+            params = point_members.member_of(point_members.trained(workdir, shape), at)
             made = np.asarray(generate(module, params, jax.random.key(of.seed), DRAWN))
             learned = generators.learned_from(config, of)[:DRAWN]
-            points = np.concatenate([learned, made]) @ density.turn
+            drawn = np.concatenate([learned, made]) @ density.turn
             labels = np.repeat([0, 1], [len(learned), len(made)])
-            panels[f"{case}, {model}"] = points, labels
-    plates = []
-    for first in range(0, len(panels), PANELS):
-        some = dict(list(panels.items())[first : first + PANELS])
-        figure = point_figures.classes(some, ["learned from", "generated"])
-        path = workdir.path / "figures" / f"samples_{first // PANELS}.png"
-        plates.append(Plate(figures.save(figure, path), "Of the first seed and the largest n."))
+            panels[f"{case}, {model}"] = drawn, labels
+    plates = points.plates(
+        workdir,
+        "samples",
+        panels,
+        lambda some: point_figures.classes(some, ["learned from", "generated"]),
+        "Of the first seed and the largest n.",
+    )
     return Section("Samples", "Projected onto the space that the manifold lies in.", plates)
 
 

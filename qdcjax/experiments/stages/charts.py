@@ -11,19 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from qdcjax.data.tables import columns
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import point_members
 from qdcjax.experiments.stages.point_cases import (
+    PLANNED,
     Member,
+    Programs,
     Shape,
     first_and_largest,
     largest_of,
+    learning_of,
     manifold_of,
+    shape_of,
 )
 from qdcjax.measures.neighbours import farthest_points
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig, with_centres
 from qdcjax.tasks.denoising import Denoising
-from qdcjax.training.checkpoints import load_params
 from qdcjax.training.members import make_program
 from qdcjax.training.point_losses import denoising_loss
 from qdcjax.workdir import Workdir
@@ -56,35 +60,22 @@ class Learning:
             raise ValueError(f"lipschitz={self.lipschitz} must be at least 0")
 
 
-LEARNING = [field.name for field in dataclasses.fields(Learning)]
-
-
 def task_of(config: Mapping[str, Any], case: str, seed: int) -> Denoising:
     """The noisy points of a case."""
-    fields = {n: v for n, v in config["cases"][case].items() if n not in ("sizes", "models")}
-    made = fields | {"manifold": manifold_of(config, case), "seed": seed}
-    return from_config.make(Denoising, made, f"cases.{case}")
+    own = {"manifold": manifold_of(config, case), "seed": seed}
+    return from_config.make(Denoising, config["cases"][case] | own, f"cases.{case}", PLANNED)
 
 
 def model_of(config: Mapping[str, Any], shape: Shape) -> ChartAutoencoder:
     """The model of a program."""
-    fields = config["models"][shape.model] | {"ambient": shape.width, "latent": shape.latent}
-    section = f"models.{shape.model}"
-    return ChartAutoencoder(from_config.make(ChartConfig, fields, section, LEARNING))
-
-
-def learning_of(config: Mapping[str, Any], shape: Shape) -> Learning:
-    """How the model of a program learns."""
-    fields = config["models"][shape.model]
-    own = {name: fields[name] for name in LEARNING if name in fields}
-    return from_config.make(Learning, own, f"models.{shape.model}")
+    return ChartAutoencoder(shape_of(config, shape, ChartConfig, Learning))
 
 
 def learn(
     config: Mapping[str, Any], workdir: Workdir, shape: Shape, members: Sequence[Member], mesh: Mesh
 ) -> Path:
     """Stage `<model>-<D>-<d>`: parameters of all members of a program, stacked."""
-    model, how = model_of(config, shape), learning_of(config, shape)
+    model, how = model_of(config, shape), learning_of(config, shape, Learning)
     settings = from_config.training(config, "training", mesh)
 
     def data(case: str, seed: int) -> point_members.Fields:
@@ -123,13 +114,10 @@ def errors(
         return output, model.apply({"params": params}, noisy, method="encode")[1].argmax(axis=1)
 
     def make(_: str) -> dict[str, list]:
-        stacked = load_params(workdir.path / "stages" / shape.stage / "params")
-        rows = []
+        stacked, rows = point_members.trained(workdir, shape), []
         for m, of in enumerate(members):
             noisy, clean = task_of(config, of.case, of.seed).draw(config["tested"], TEST)
-            output, chart = map(
-                np.asarray, outputs(jax.tree.map(lambda x, m=m: x[m], stacked), noisy)
-            )
+            output, chart = map(np.asarray, outputs(point_members.member_of(stacked, m), noisy))
             squares = ((output - clean) ** 2).sum(axis=1)
             counts = np.bincount(chart, minlength=model.config.charts)
             sums = np.bincount(chart, squares, minlength=model.config.charts)
@@ -143,7 +131,7 @@ def errors(
                     "worst_chart": float((sums[counts > 0] / counts[counts > 0]).max()),
                 }
             )
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        return columns(rows)
 
     name = f"{shape.stage}-errors"
     return workdir.table(
@@ -169,13 +157,14 @@ class View:
 def view(
     config: Mapping[str, Any],
     workdir: Workdir,
-    programs: Mapping[Shape, Sequence[Member]],
+    programs: Programs,
     case: str,
     model: str,
 ) -> View:
     """Of the first seed and the largest size of a case."""
     shape, at = first_and_largest(programs, case, model)
-    module, params = model_of(config, shape), point_members.trained(workdir, shape, at)
+    module = model_of(config, shape)
+    params = point_members.member_of(point_members.trained(workdir, shape), at)
     task = task_of(config, case, programs[shape][at].seed)
     noisy, clean = task.draw(config["tested"], TEST)
     output = module.apply({"params": params}, noisy)

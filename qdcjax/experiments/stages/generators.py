@@ -13,9 +13,19 @@ import numpy as np
 from jax.sharding import Mesh
 from scipy.spatial import cKDTree
 
+from qdcjax.data.tables import columns
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import point_members
-from qdcjax.experiments.stages.point_cases import Member, Shape, largest_of, manifold_of
+from qdcjax.experiments.stages.point_cases import (
+    PLANNED,
+    Member,
+    Programs,
+    Shape,
+    largest_of,
+    learning_of,
+    manifold_of,
+    shape_of,
+)
 from qdcjax.measures.transport import exact_w1, floor_w1
 from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
 from qdcjax.tasks.densities import Density, Digits, Distribution
@@ -54,10 +64,6 @@ class Learning:
             raise ValueError(f"epsilon={self.epsilon} must be over 0")
 
 
-LEARNING = [field.name for field in dataclasses.fields(Learning)]
-PLANNED = ("sizes", "models", "manifold", "dimension", "data")
-
-
 def distribution_of(config: Mapping[str, Any], case: str) -> Distribution:
     """Where a case's points come from; the same for all seeds, which draw their own points."""
     fields = config["cases"][case]
@@ -65,8 +71,8 @@ def distribution_of(config: Mapping[str, Any], case: str) -> Distribution:
         if fields["data"] != "digits" or fields["width"] != Digits.width:
             raise ValueError(f"cases.{case}.data={fields['data']!r} must be digits, of width 64")
         return Digits()
-    own = {name: value for name, value in fields.items() if name not in PLANNED}
-    return from_config.make(Density, own | {"manifold": manifold_of(config, case)}, f"cases.{case}")
+    own = fields | {"manifold": manifold_of(config, case)}
+    return from_config.make(Density, own, f"cases.{case}", PLANNED)
 
 
 def tested(config: Mapping[str, Any], size: int) -> int:
@@ -74,25 +80,16 @@ def tested(config: Mapping[str, Any], size: int) -> int:
     return config["times"] * size
 
 
-def learning_of(config: Mapping[str, Any], shape: Shape) -> Learning:
-    """How the model of a program learns."""
-    fields = config["models"][shape.model]
-    own = {name: fields[name] for name in LEARNING if name in fields}
-    return from_config.make(Learning, own, f"models.{shape.model}")
-
-
 def model_of(config: Mapping[str, Any], shape: Shape) -> Generator:
     """The model of a program."""
-    fields = config["models"][shape.model] | {"latent": shape.latent, "ambient": shape.width}
-    section = f"models.{shape.model}"
-    return Generator(from_config.make(GeneratorConfig, fields, section, LEARNING))
+    return Generator(shape_of(config, shape, GeneratorConfig, Learning))
 
 
 def program_of(
     config: Mapping[str, Any], shape: Shape, mesh: Mesh
 ) -> tuple[Program, TrainSettings, str]:
     """The training of a program's members, its settings, and their section of the config."""
-    model, how = model_of(config, shape), learning_of(config, shape)
+    model, how = model_of(config, shape), learning_of(config, shape, Learning)
     section = "training" if how.method == "sinkhorn" else "adversarial"
     settings = from_config.training(config, section, mesh)
     if how.method == "sinkhorn":
@@ -140,9 +137,11 @@ def distances(
     learned from, and `nearest_held_out`, that of held-out ones.
     """
 
+    model = model_of(config, shape)
+    stacked = functools.cache(lambda: point_members.trained(workdir, shape))  # where it is needed
+
     def make(member: int) -> dict[str, list]:
-        of = members[member]
-        model, params = model_of(config, shape), point_members.trained(workdir, shape, member)
+        of, params = members[member], point_members.member_of(stacked(), member)
         count = tested(config, of.size)
         generated = np.asarray(generate(model, params, jax.random.key(of.seed), count))
         held_out = distribution_of(config, of.case).draw(count, of.seed)
@@ -154,7 +153,7 @@ def distances(
             "nearest": float(near.query(generated)[0].mean()),
             "nearest_held_out": float(near.query(held_out)[0].mean()),
         }
-        return {name: [value] for name, value in row.items()}
+        return columns([row])
 
     name = f"{shape.stage}-distances"
     return workdir.table(
@@ -162,9 +161,7 @@ def distances(
     )
 
 
-def floors(
-    config: Mapping[str, Any], workdir: Workdir, programs: Mapping[Shape, Sequence[Member]]
-) -> datasets.Dataset:
+def floors(config: Mapping[str, Any], workdir: Workdir, programs: Programs) -> datasets.Dataset:
     """Table `floors`: W1 between fresh samples of M points, of each case and each M.
 
     And of S^d in R^D of `config.floor`, to be held against known ones. Columns `of`, `tested`,
@@ -187,9 +184,8 @@ def floors(
         else:
             density = Density(Sphere(int(name.removeprefix("S"))), of["width"])
         found = floor_w1(functools.partial(_draw, density), count, of["pairs"])
-        row = {"of": name, "tested": count, "floor": found.value}
-        row |= {"low": found.low, "high": found.high, "method": found.method}
-        return {column: [value] for column, value in row.items()}
+        ends = {"low": found.low, "high": found.high, "method": found.method}
+        return columns([{"of": name, "tested": count, "floor": found.value, **ends}])
 
     return workdir.table("floors", ["cases", "times", "floor"], [], lambda: asked, make)
 

@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import datasets
 
+from qdcjax.data.tables import columns
 from qdcjax.experiments.stages.dimensions import (
     DimensionSettings,
     all_estimators,
@@ -113,8 +113,3 @@ def over_settings(
         return columns([{"model": of.name, "seed": of.seed, **row} for row in found])
 
     return workdir.table("sensitivity", ["dimension", "sensitivity"], after, lambda: measured, make)
-
-
-def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:
-    """Rows as columns."""
-    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -10,6 +10,7 @@ import numpy as np
 from qdcjax.data.batches import Example
 from qdcjax.data.examples import completion_examples, prompt_text
 from qdcjax.data.sentencepiece_tokenizer import SentencePieceTokenizer, train_sentencepiece
+from qdcjax.data.tables import columns
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.traced_integers import Noise, TracedIntegers
@@ -104,8 +105,7 @@ def noises_of(cells: Cells) -> list[Noise]:
 
 def noised_copy(task: TracedIntegers, problems: Sequence[Problem], noise: Noise) -> dict[str, list]:
     """All problems with a noise, as columns (see `TracedIntegers.noised`)."""
-    rows = [task.noised(problem, noise) for problem in problems]
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    return columns([task.noised(problem, noise) for problem in problems])
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int) -> SentencePieceTokenizer:

@@ -11,6 +11,8 @@ from typing import Any
 from qdcjax.experiments.running import from_config
 from qdcjax.tasks.manifolds import Manifold
 
+PLANNED = ("sizes", "models")  # fields of a case that say how it is learned
+
 
 @dataclasses.dataclass(frozen=True)
 class Member:
@@ -45,6 +47,23 @@ class Shape:
     def stage(self) -> str:
         """The name of the program's stage."""
         return f"{self.model}-{self.width}-{self.latent}"
+
+
+Programs = Mapping[Shape, Sequence[Member]]
+
+
+def learning_of(config: Mapping[str, Any], shape: Shape, kind: type) -> Any:
+    """How the model of a program learns: the fields in `models.<model>` that `kind` has."""
+    fields = config["models"][shape.model]
+    own = {of.name: fields[of.name] for of in dataclasses.fields(kind) if of.name in fields}
+    return from_config.make(kind, own, f"models.{shape.model}")
+
+
+def shape_of(config: Mapping[str, Any], shape: Shape, kind: type, learning: type) -> Any:
+    """The shape of a program's model: the other fields there, `latent` and `ambient`."""
+    fields = config["models"][shape.model] | {"latent": shape.latent, "ambient": shape.width}
+    others = [field.name for field in dataclasses.fields(learning)]
+    return from_config.make(kind, fields, f"models.{shape.model}", others)
 
 
 def dimension_of(config: Mapping[str, Any], case: str) -> int:
@@ -90,9 +109,7 @@ def largest_of(config: Mapping[str, Any], case: str) -> int:
     return max(config["cases"][case]["sizes"])
 
 
-def first_and_largest(
-    programs: Mapping[Shape, Sequence[Member]], case: str, model: str
-) -> tuple[Shape, int]:
+def first_and_largest(programs: Programs, case: str, model: str) -> tuple[Shape, int]:
     """The program of a case and a model, and its member of all the data and the first seed."""
     for shape, members in programs.items():
         found = [m for m, of in enumerate(members) if of.case == case]

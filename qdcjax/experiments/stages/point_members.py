@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.experiments.stages.point_cases import Member, Shape, first_and_largest
+from qdcjax.experiments.stages.point_cases import Member, Programs, Shape, first_and_largest
 from qdcjax.training.checkpoints import load_params, save_params
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.members import Program, SubsetBatches, fit_members, join
@@ -41,9 +41,9 @@ def learn(
     """
 
     def make(folder: Path) -> None:
-        sources = {(of.case, of.seed): data(of.case, of.seed) for of in members}
-        rows, ranges = join(sources, [((of.case, of.seed), of.size) for of in members])
-        own = [{name: of[first:end] for name, of in rows.items()} for first, end in ranges]
+        wanted = [(of.case, of.seed) for of in members]
+        sources = {of: data(*of) for of in dict.fromkeys(wanted)}
+        rows, ranges = join(sources, list(zip(wanted, [of.size for of in members], strict=True)))
         params = fit_members(
             program,
             SubsetBatches(rows, ranges, settings.batch_size, [of.seed for of in members]),
@@ -53,23 +53,31 @@ def learn(
             mesh=mesh,
             workdir=workdir.path,
             name=shape.stage,
-            begin=None if begin is None else np.stack([begin(of) for of in own]),
+            begin=begin and np.stack([begin(_part(rows, *ends)) for ends in ranges]),
         )
         save_params(folder / "params", jax.tree.map(lambda *leaves: np.stack(leaves), *params))
 
     return workdir.stage(shape.stage, ["seeds", "cases", "models", section], [], make)
 
 
-def trained(workdir: Workdir, shape: Shape, member: int) -> Any:
+def _part(rows: Fields, first: int, end: int) -> Fields:
+    return {name: of[first:end] for name, of in rows.items()}
+
+
+def trained(workdir: Workdir, shape: Shape) -> Any:
+    """The parameters of all members, stacked."""
+    return load_params(workdir.path / "stages" / shape.stage / "params")
+
+
+def member_of(stacked: Any, member: int) -> Any:
     """One member's parameters."""
-    stacked = load_params(workdir.path / "stages" / shape.stage / "params")
     return jax.tree.map(lambda x: x[member], stacked)
 
 
 def keep(
     config: Mapping[str, Any],
     workdir: Workdir,
-    programs: Mapping[Shape, Sequence[Member]],
+    programs: Programs,
     model: str,
     module_of: Callable[[Mapping[str, Any], Shape], nn.Module],
 ) -> Path:
@@ -77,6 +85,6 @@ def keep(
     shape, at = first_and_largest(programs, config["base"], model)
 
     def make(folder: Path) -> None:
-        save_point_model(folder, module_of(config, shape), trained(workdir, shape, at))
+        save_point_model(folder, module_of(config, shape), member_of(trained(workdir, shape), at))
 
     return workdir.stage("student", ["base"], [shape.stage], make)
