@@ -14,18 +14,14 @@ from ml_collections import ConfigDict
 from configs import sft
 
 PRESETS = ("smoke", "gpu")
-SPHERE, TORUS = {"kind": "sphere", "dimension": 2}, {"kind": "torus"}
+SPHERES = {f"sphere{d}": {"kind": "sphere", "dimension": d} for d in (1, 2, 3, 4, 5, 6, 8)}
+SPHERE, TORUS = SPHERES["sphere2"], {"kind": "torus"}
 UNION = {"kind": "union", "parts": {"one": SPHERE, "other": TORUS}}
-# Name → manifold, and a distance under its reach.
-MANIFOLDS = {
-    "circle": ({"kind": "sphere", "dimension": 1}, 0.99),
-    "sphere2": (SPHERE, 0.99),
-    "sphere4": ({"kind": "sphere", "dimension": 4}, 0.99),
-    "torus": (TORUS, 0.24),
-    "swiss_roll": ({"kind": "swiss_roll"}, 0.21),
-    "genus_two": ({"kind": "genus_two"}, 0.012),
-    "union": (UNION, 0.24),
-}
+SURFACES = {"torus": TORUS, "union": UNION}
+SURFACES |= {kind: {"kind": kind} for kind in ("swiss_roll", "genus_two")}
+# Of the wide sweep: manifold → a distance under its reach.
+REACH = {"sphere1": 0.99, "sphere2": 0.99, "sphere4": 0.99}
+REACH |= {"torus": 0.24, "union": 0.24, "swiss_roll": 0.21, "genus_two": 0.012}
 EVERY = ("charts", "predictor", "plain", "plain_wide")
 SIZES = (64, 256, 1_024, 4_096)
 
@@ -43,7 +39,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "loud": case(SPHERE, normal=0.8, **one),
             "isotropic": case(SPHERE, normal=0.0, isotropic=0.05, **one),
             "wide": case(SPHERE, width=50, **one),
-            "sphere4": case({"kind": "sphere", "dimension": 4}),
+            "sphere4": case(SPHERES["sphere4"]),
             "torus": case(TORUS, normal=0.2, sizes=SIZES[-1:], models=EVERY),
         }
     )
@@ -57,15 +53,7 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.tested = 4_096
-    config.training = ConfigDict(
-        {
-            "steps": 4_000,
-            "batch_size": 256,
-            "log_every": 200,
-            "checkpoint_every": 1_000,
-            "optimizer": ConfigDict({"learning_rate": 2e-3, "warmup": 0.02}),
-        }
-    )
+    config.training = training(steps=4_000, batch_size=256, learning_rate=2e-3)
     config.predictions = predictions()
     if preset in PRESETS:
         {"smoke": smoke, "gpu": gpu}[preset](config)
@@ -93,6 +81,19 @@ def model(form: str = "partition", charts: int = 4, extra: int = 0) -> dict:
     return shape | {"extra": extra, "start": "random", "temperature": 0.01, "lipschitz": 0.0}
 
 
+def training(steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
+    """Twenty lines of the log."""
+    return ConfigDict(
+        {
+            "steps": steps,
+            "batch_size": batch_size,
+            "log_every": steps // 20,
+            "checkpoint_every": steps // 4,
+            "optimizer": ConfigDict({"learning_rate": learning_rate, "warmup": 0.02}),
+        }
+    )
+
+
 def smoke(config: ConfigDict) -> None:
     """Seconds: a few steps."""
     config.seeds = (0,)
@@ -101,7 +102,7 @@ def smoke(config: ConfigDict) -> None:
         fields.sizes = (16, 32, 64) if len(fields.sizes) > 1 else (64,)
     for fields in config.models.values():
         fields.width = 8
-    config.training.update(steps=20, batch_size=16, log_every=10, checkpoint_every=10)
+    config.training.update(training(steps=20, batch_size=16, learning_rate=2e-3))
 
 
 def gpu(config: ConfigDict) -> None:
@@ -109,15 +110,18 @@ def gpu(config: ConfigDict) -> None:
     config.seeds = (0, 1, 2, 3, 4)
     config.members_at_once = 64
     sizes = (*SIZES, 4 * SIZES[-1])
-    for name, (manifold, reach) in MANIFOLDS.items():
+    cases = {"isotropic": case(SPHERE, normal=0.0, isotropic=0.05, sizes=sizes)}
+    for name, reach in REACH.items():
+        manifold = (SPHERES | SURFACES)[name]
         for width in (10, 50, 100):
             for percent in (20, 50, 80):
                 models = EVERY if (width, percent) == (10, 50) else ("charts",)
-                noise = {"normal": reach * percent / 100}
-                of = case(manifold, width, **noise, sizes=sizes, models=models)
-                config.cases[f"{name}_{width}_{percent}"] = ConfigDict(of)
+                normal = reach * percent / 100
+                of = case(manifold, width, normal=normal, sizes=sizes, models=models)
+                cases[f"{name}_{width}_{percent}"] = of
         along = case(manifold, normal=0.0, sizes=sizes) | {"tangential": 0.05 * reach}
-        config.cases[f"{name}_tangential"] = ConfigDict(along)
+        cases[f"{name}_tangential"] = along
+    config.cases, config.base = ConfigDict(cases), "sphere2_10_50"
 
 
 def predictions() -> ConfigDict:

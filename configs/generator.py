@@ -12,6 +12,7 @@ n = 256 where two fresh samples are .157 apart (RESULTS.md).
 from ml_collections import ConfigDict
 
 from configs import sft
+from configs.chart_autoencoder import SPHERES, SURFACES, UNION, training
 
 PRESETS = ("smoke", "gpu")
 SIZES = (32, 64, 128, 256)
@@ -26,17 +27,13 @@ def get_config(preset: str = "") -> ConfigDict:
     fewer = ("sinkhorn_d", "sinkhorn_below")
     config.cases = ConfigDict(
         {
-            "sphere3": case(sphere(3), models=("sinkhorn", *fewer)),
-            "sphere5": case(sphere(5)),
-            "wide": case(sphere(3), width=128),
-            "atoms": case(sphere(3), atoms=10, atoms_share=0.3),
-            "gap": case(sphere(3), gap=0.3),
-            "sphere2": case(sphere(2), sizes=SIZES[-1:], models=("sinkhorn", *critics)),
-            "union": case(
-                {"kind": "union", "parts": {"one": sphere(2), "other": {"kind": "torus"}}},
-                sizes=SIZES[-1:],
-                models=("sinkhorn", "sinkhorn_d"),
-            ),
+            "sphere3": case(SPHERES["sphere3"], models=("sinkhorn", *fewer)),
+            "sphere5": case(SPHERES["sphere5"]),
+            "wide": case(SPHERES["sphere3"], width=128),
+            "atoms": case(SPHERES["sphere3"], atoms=10, atoms_share=0.3),
+            "gap": case(SPHERES["sphere3"], gap=0.3),
+            "sphere2": case(SPHERES["sphere2"], sizes=SIZES[-1:], models=("sinkhorn", *critics)),
+            "union": case(UNION, sizes=SIZES[-1:], models=("sinkhorn", "sinkhorn_d")),
             "digits": {"data": "digits", "dimension": 10, "width": 64, "sizes": (96,),
                        "models": ("sinkhorn",)},
         }
@@ -65,10 +62,6 @@ def get_config(preset: str = "") -> ConfigDict:
     return config
 
 
-def sphere(dimension: int) -> dict:
-    return {"kind": "sphere", "dimension": dimension}
-
-
 def case(
     manifold: dict,
     width: int = 16,
@@ -92,19 +85,6 @@ def model(
     return {"width": 128, "layers": 3, "extra": extra, **how, **critic}
 
 
-def training(steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
-    """Twenty lines of the log."""
-    return ConfigDict(
-        {
-            "steps": steps,
-            "batch_size": batch_size,
-            "log_every": steps // 20,
-            "checkpoint_every": steps // 4,
-            "optimizer": ConfigDict({"learning_rate": learning_rate, "warmup": 0.02}),
-        }
-    )
-
-
 def smoke(config: ConfigDict) -> None:
     """Seconds: a few steps."""
     config.seeds = (0,)
@@ -125,18 +105,17 @@ def gpu(config: ConfigDict) -> None:
     config.seeds = (0, 1, 2, 3, 4)
     config.members_at_once = 64
     sizes = (*SIZES, 512)
-    union = {"kind": "union", "parts": {"one": sphere(2), "other": {"kind": "torus"}}}
-    manifolds = {f"sphere{d}": sphere(d) for d in (1, 2, 3, 4, 6, 8)} | {"union": union}
-    manifolds |= {kind: {"kind": kind} for kind in ("torus", "swiss_roll", "genus_two")}
-    for name, manifold in manifolds.items():
-        for width in (16, 64, 128):
-            uneven = {"even": {}, "atoms": {"atoms": 10, "atoms_share": 0.3}, "gap": {"gap": 0.3}}
-            for density, fields in uneven.items():
-                of = case(manifold, width, sizes=sizes, **fields)
-                config.cases[f"{name}_{width}_{density}"] = ConfigDict(of)
-    for fields in config.cases.values():
-        fields.sizes = sizes if len(fields.sizes) > 1 else fields.sizes
-    config.cases.sphere3.models = tuple(config.models)
+    uneven = {"even": {}, "atoms": {"atoms": 10, "atoms_share": 0.3}, "gap": {"gap": 0.3}}
+    cases = {
+        f"{name}_{width}_{density}": case(manifold, width, sizes=sizes, **fields)
+        for name, manifold in (SPHERES | SURFACES).items()
+        for width in (16, 64, 128)
+        for density, fields in uneven.items()
+    }
+    config.base = "sphere3_16_even"
+    cases[config.base]["models"] = tuple(config.models)
+    cases["union_16_even"]["models"] = ("sinkhorn", "sinkhorn_d")
+    config.cases = ConfigDict({**cases, "digits": config.cases.digits})
     config.training.update(training(steps=4_000, batch_size=512, learning_rate=2e-3))
     config.adversarial.update(steps=20_000, log_every=1_000, checkpoint_every=5_000)
     config.floor.update(sizes=(125, 500, 2_000))
