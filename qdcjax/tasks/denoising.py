@@ -1,34 +1,28 @@
 """Noisy points of a manifold in R^D beside the clean ones (arXiv 2303.09863)."""
 
 import dataclasses
-import functools
 
 import numpy as np
 
-from qdcjax.tasks.manifolds import Manifold, embedding
+from qdcjax.tasks.manifolds import Embedded
 
 
 @dataclasses.dataclass(frozen=True)
-class Denoising:
+class Denoising(Embedded):
     """Pairs (x, v): v on a manifold, and x = v + w, where w is a sum of noises of three kinds.
 
     Attributes:
-      manifold: of the clean points.
-      width: D.
+      manifold, width, seed: of the clean points, see `Embedded`.
       normal: q. At right angles to the manifold, in a uniform direction, with a length uniform
         from 0 to q; E|w|² = q² / 3.
       tangential: σ. Gaussian along the manifold; E|w|² = d σ².
       isotropic: σ. Gaussian in all directions; E|w|² = D σ². Only the part along the manifold,
         d σ², cannot be removed.
-      seed: of the map into R^D.
     """
 
-    manifold: Manifold
-    width: int
     normal: float = 0.0
     tangential: float = 0.0
     isotropic: float = 0.0
-    seed: int = 0
 
     def __post_init__(self):
         for name in ("normal", "tangential", "isotropic"):
@@ -39,12 +33,7 @@ class Denoising:
                 f"normal={self.normal} must be under the reach of {self.manifold}, "
                 f"{self.manifold.reach:.4g}: from there on points have several nearest ones"
             )
-        self.turn  # noqa: B018  # raises where D is too small
-
-    @functools.cached_property
-    def turn(self) -> np.ndarray:
-        """[D, m], the map R^m → R^D."""
-        return embedding(self.manifold.ambient, self.width, self.seed)
+        super().__post_init__()
 
     @property
     def noise(self) -> float:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from sklearn.datasets import load_digits
 
-from qdcjax.tasks.manifolds import Manifold, embedding
+from qdcjax.tasks.manifolds import Embedded
 
 TRAINED_ON = 1_000  # digits; the others are held out
 
@@ -28,24 +28,19 @@ class Distribution(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Density:
+class Density(Embedded):
     """A manifold's own distribution in R^D, changed so that it is not smooth.
 
     Attributes:
-      manifold: of all points.
-      width: D.
+      manifold, width, seed: of all points, see `Embedded`; the seed is that of the atoms too.
       atoms: points, drawn once, that have a part of the mass.
       atoms_share: that part.
       gap: points whose first coordinate in R^m is under this in size are left out.
-      seed: of the atoms and of the map into R^D.
     """
 
-    manifold: Manifold
-    width: int
     atoms: int = 0
     atoms_share: float = 0.0
     gap: float = 0.0
-    seed: int = 0
 
     def __post_init__(self):
         if self.atoms < 0:
@@ -56,12 +51,7 @@ class Density:
             )
         if self.gap < 0:
             raise ValueError(f"gap={self.gap} must be at least 0")
-        self.turn  # noqa: B018  # raises where D is too small
-
-    @functools.cached_property
-    def turn(self) -> np.ndarray:
-        """[D, m], the map R^m → R^D."""
-        return embedding(self.manifold.ambient, self.width, self.seed)
+        super().__post_init__()
 
     def draw(self, count: int, seed: int, held_out: bool = True) -> np.ndarray:
         """See `Distribution`."""

@@ -355,6 +355,29 @@ def embedding(ambient: int, width: int, seed: int) -> np.ndarray:
     return q * np.sign(np.diag(r))
 
 
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """A manifold in R^D, by a random orthonormal map.
+
+    Attributes:
+      manifold: in its own R^m.
+      width: D.
+      seed: of the map.
+    """
+
+    manifold: Manifold
+    width: int
+    seed: int = 0
+
+    def __post_init__(self):
+        self.turn  # noqa: B018  # raises where D is too small
+
+    @functools.cached_property
+    def turn(self) -> np.ndarray:
+        """[D, m], the map R^m → R^D."""
+        return embedding(self.manifold.ambient, self.width, self.seed)
+
+
 def by_rejection(
     propose: Callable[[int], np.ndarray],
     density: Callable[[np.ndarray], np.ndarray],

@@ -42,6 +42,6 @@ def test_draws_differ_by_seed_and_anchors_do_not():
 
 def test_what_does_not_fit_is_told():
     with pytest.raises(ValueError, match="anchors=0 must be at least 1"):
-        DistanceToAnchors(Sphere(2), 5, 0)
+        DistanceToAnchors(Sphere(2), 5, anchors=0)
     with pytest.raises(ValueError, match="D=5 must be at least 6"):
-        DistanceToAnchors(FlatTorus(3), 5, 4)
+        DistanceToAnchors(FlatTorus(3), 5, anchors=4)

@@ -30,7 +30,9 @@ def targets_of(config: Mapping[str, Any], width: int) -> dict[tuple[str, int], D
     """(manifold, seed) → the target on it in R^width."""
     of = config["regression"]
     return {
-        (name, seed): DistanceToAnchors(manifold_of(fields, name), width, of["anchors"], seed)
+        (name, seed): DistanceToAnchors(
+            manifold_of(fields, name), width, seed, anchors=of["anchors"]
+        )
         for name, fields in of["manifolds"].items()
         for seed in config["seeds"]
     }
