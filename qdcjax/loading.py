@@ -17,13 +17,12 @@ from qdcjax.decoding import Prompts, SamplingSettings, sample, stream
 from qdcjax.models import pretrained
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig
 from qdcjax.models.config import TransformerConfig
-from qdcjax.models.generator import Generator, GeneratorConfig
+from qdcjax.models.generator import Generator, GeneratorConfig, generate
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.refinement import BAD
 from qdcjax.reasoning.refiners import Refinement, Refiners
 from qdcjax.reasoning.reward_models import Solution, score
 from qdcjax.reasoning.steps import segment, separator_tokens
-from qdcjax.training.point_losses import generate
 from qdcjax.training.point_store import is_point_model, load_point_model
 from qdcjax.training.store import StoredModel, load_model
 

@@ -6,6 +6,7 @@ Shapes: B points of D coordinates, ℓ latent ones.
 import dataclasses
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -47,6 +48,12 @@ class Generator(nn.Module):
         for _ in range(self.config.layers):
             x = nn.relu(nn.Dense(self.config.width)(x))
         return nn.Dense(self.config.ambient)(x)
+
+
+def generate(model: Generator, params, key: jax.Array, count: int) -> jax.Array:
+    """So many points [count, D] of a generator, whose latent ones are uniform on (0, 1)^ℓ."""
+    z = jax.random.uniform(key, (count, model.config.latent))
+    return model.apply({"params": params}, z)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ott.geometry.costs import Euclidean
 from ott.tools.sinkhorn_divergence import sinkdiv
 
 from qdcjax.models.autoencoder import ChartAutoencoder, lipschitz_bound
-from qdcjax.models.generator import Critic, Generator
+from qdcjax.models.generator import Critic, Generator, generate
 from qdcjax.training.step import LossFn
 
 
@@ -52,12 +52,6 @@ def denoising_loss(
         return loss + penalty, {"squared_error": jnp.sum(weights * chosen)}
 
     return loss_fn
-
-
-def generate(model: Generator, params, key: jax.Array, count: int) -> jax.Array:
-    """So many points [count, D] of a generator, whose latent ones are uniform on (0, 1)^ℓ."""
-    z = jax.random.uniform(key, (count, model.config.latent))
-    return model.apply({"params": params}, z)
 
 
 def sinkhorn_loss(model: Generator, epsilon: float) -> LossFn:

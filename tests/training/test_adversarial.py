@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
+from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig, generate
 from qdcjax.training.adversarial import CriticTraining, adversarial_program
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.members import SubsetBatches, fit_members
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
-from qdcjax.training.point_losses import adversarial_loss, critic_loss, generate
+from qdcjax.training.point_losses import adversarial_loss, critic_loss
 from qdcjax.training.sharding import MeshConfig, make_mesh
 from qdcjax.training.step import make_update
 

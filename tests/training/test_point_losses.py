@@ -7,13 +7,12 @@ import pytest
 
 from qdcjax.measures.transport import exact_w1, sinkhorn_divergence
 from qdcjax.models.autoencoder import ChartAutoencoder, ChartConfig, lipschitz_bound
-from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
+from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig, generate
 from qdcjax.training.optimizer import OptimizerConfig, make_optimizer
 from qdcjax.training.point_losses import (
     adversarial_loss,
     critic_loss,
     denoising_loss,
-    generate,
     safe_norm,
     sinkhorn_loss,
 )

@@ -9,9 +9,9 @@ from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
 from qdcjax.experiments.stages import generators, point_members
 from qdcjax.experiments.stages.point_cases import Programs, first_and_largest, manifold_of
+from qdcjax.models.generator import generate
 from qdcjax.reporting import figures, point_figures
 from qdcjax.reporting.page import Plate, Report, Section, Table
-from qdcjax.training.point_losses import generate
 from qdcjax.workdir import Workdir
 
 CURVES = {"loss, mean over members": "loss"}

@@ -27,13 +27,13 @@ from qdcjax.experiments.stages.point_cases import (
     shape_of,
 )
 from qdcjax.measures.transport import exact_w1, floor_w1
-from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
+from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig, generate
 from qdcjax.tasks.densities import Density, Digits, Distribution
 from qdcjax.tasks.manifolds import Sphere
 from qdcjax.training.adversarial import CriticTraining, adversarial_program
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.members import Program, make_program
-from qdcjax.training.point_losses import generate, sinkhorn_loss
+from qdcjax.training.point_losses import sinkhorn_loss
 from qdcjax.workdir import Workdir
 
 CALIBRATION = "S{}"  # name of the floors on S^d
