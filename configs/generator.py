@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from configs import sft
 from configs.chart_autoencoder import SPHERES, SURFACES, UNION, training
 
-PRESETS = ("smoke", "gpu")
+PRESETS = ("smoke", "study", "gpu")
 SIZES = (32, 64, 128, 256)
+FLOORS = (125, 500, 2_000)  # sizes of fresh samples, as the paper's page has them
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -51,12 +52,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.training = training(steps=1_000, batch_size=128, learning_rate=2e-3)
     config.adversarial = training(steps=2_000, batch_size=5 * 128, learning_rate=1e-4)
     config.adversarial.optimizer.update(schedule="constant", warmup=0.0, b1=0.5, b2=0.9, clip=10.0)
-    config.floor = ConfigDict(
-        {"dimensions": (1, 2, 3, 4, 6, 8), "sizes": (125, 500), "width": 16, "pairs": 40}
-    )
+    config.floor = ConfigDict({"dimensions": (1, 2, 3, 4, 6, 8), "sizes": (125, 500), "pairs": 40})
     config.predictions = predictions()
     if preset in PRESETS:
-        {"smoke": smoke, "gpu": gpu}[preset](config)
+        {"smoke": smoke, "study": study, "gpu": gpu}[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -100,6 +99,12 @@ def smoke(config: ConfigDict) -> None:
     config.floor.update(dimensions=(1, 2), sizes=(20, 40), pairs=4)
 
 
+def study(config: ConfigDict) -> None:
+    """Ten seeds, which decide W1 to W4; 30 minutes on two CPU cores."""
+    config.seeds = tuple(range(10))
+    config.floor.sizes = FLOORS
+
+
 def gpu(config: ConfigDict) -> None:
     """One GPU: all manifolds × ambient dimensions × densities × sizes, five seeds; 64 at a time."""
     config.seeds = (0, 1, 2, 3, 4)
@@ -118,7 +123,7 @@ def gpu(config: ConfigDict) -> None:
     config.cases = ConfigDict({**cases, "digits": config.cases.digits})
     config.training.update(training(steps=4_000, batch_size=512, learning_rate=2e-3))
     config.adversarial.update(steps=20_000, log_every=1_000, checkpoint_every=5_000)
-    config.floor.update(sizes=(125, 500, 2_000))
+    config.floor.sizes = FLOORS
 
 
 def predictions() -> ConfigDict:

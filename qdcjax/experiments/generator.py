@@ -57,8 +57,5 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> None:
                 distribution.draw(member.size, 0, held_out=False)
                 distribution.draw(generators.tested(config, member.size), 0)
     point_cases.check_base(config, findings.MAIN)
-    floor = config["floor"]
-    if floor["width"] <= max(floor["dimensions"]):
-        raise ValueError(f"floor.width={floor['width']} must be over {max(floor['dimensions'])}")
     if config["floor"]["pairs"] < 2:
         raise ValueError(f"floor.pairs={config['floor']['pairs']} must be at least 2")

@@ -127,9 +127,6 @@ def floors_section(workdir: Workdir, found: Findings) -> Section:
         for d in of["dimensions"]
     ]
     table = Table(["d", *(f"{size:,} points" for size in of["sizes"])], rows)
-    text = (
-        f"Means of {of['pairs']} pairs of samples on S^d in R^{of['width']}, with their intervals."
-    )
-    return Section(
-        "Floors", text, [Plate(path, "No generator can be told from data below.")], [table]
-    )
+    text = f"Means of {of['pairs']} pairs of samples on S^d in any R^D, with their intervals."
+    plate = Plate(path, "A generator that reaches its line cannot be told from the data by W1.")
+    return Section("Floors", text, [plate], [table])

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from qdcjax.experiments.stages.point_cases import (
     manifold_of,
     shape_of,
 )
+from qdcjax.measures.intervals import Interval
 from qdcjax.measures.transport import exact_w1, floor_w1
 from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig, generate
 from qdcjax.tasks.densities import Density, Digits, Distribution
@@ -37,6 +40,7 @@ from qdcjax.training.point_losses import sinkhorn_loss
 from qdcjax.workdir import Workdir
 
 CALIBRATION = "S{}"  # name of the floors on S^d
+TOGETHER = 32  # members whose distances are one part of their table, found on all cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,32 +144,37 @@ def distances(
     model = model_of(config, shape)
     stacked = functools.cache(lambda: point_members.trained(workdir, shape))  # where it is needed
 
-    def make(member: int) -> dict[str, list]:
+    def row(member: int) -> dict[str, Any]:
         of, params = members[member], point_members.member_of(stacked(), member)
         count = tested(config, of.size)
         generated = np.asarray(generate(model, params, jax.random.key(of.seed), count))
         held_out = distribution_of(config, of.case).draw(count, of.seed)
         near = cKDTree(learned_from(config, of))
-        row = dataclasses.asdict(of) | {
+        return dataclasses.asdict(of) | {
             "model": shape.model,
             "tested": count,
             "w1": exact_w1(generated, held_out),
             "nearest": float(near.query(generated)[0].mean()),
             "nearest_held_out": float(near.query(held_out)[0].mean()),
         }
-        return columns([row])
 
+    def make(some: Sequence[int]) -> dict[str, list]:
+        stacked()  # once, before threads ask for it
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return columns(list(pool.map(row, some)))
+
+    every = range(len(members))
+    parts = [every[first : first + TOGETHER] for first in every[::TOGETHER]]
     name = f"{shape.stage}-distances"
-    return workdir.table(
-        name, ["seeds", "cases", "times"], [shape.stage], lambda: range(len(members)), make
-    )
+    return workdir.table(name, ["seeds", "cases", "times"], [shape.stage], lambda: parts, make)
 
 
 def floors(config: Mapping[str, Any], workdir: Workdir, programs: Programs) -> datasets.Dataset:
     """Table `floors`: W1 between fresh samples of M points, of each case and each M.
 
-    And of S^d in R^D of `config.floor`, to be held against known ones. Columns `of`, `tested`,
-    `floor`, `low`, `high`, `method`.
+    And of S^d of `config.floor`, to be held against known ones. Maps into R^D keep distances, so
+    that cases which differ in D alone have one floor. Columns `of`, `tested`, `floor`,
+    `low`, `high`, `method`.
     """
     of = config["floor"]
     asked: list[tuple[str, int]] = [
@@ -180,15 +189,18 @@ def floors(config: Mapping[str, Any], workdir: Workdir, programs: Programs) -> d
     def make(part: tuple[str, int]) -> dict[str, list]:
         name, count = part
         if name in config["cases"]:
-            density = distribution_of(config, name)
+            there = distribution_of(config, name)
+            density = dataclasses.replace(there, width=there.manifold.ambient)
         else:
-            density = Density(Sphere(int(name.removeprefix("S"))), of["width"])
-        found = floor_w1(functools.partial(_draw, density), count, of["pairs"])
+            sphere = Sphere(int(name.removeprefix("S")))
+            density = Density(sphere, sphere.ambient)
+        found = _floor(density, count, of["pairs"])
         ends = {"low": found.low, "high": found.high, "method": found.method}
         return columns([{"of": name, "tested": count, "floor": found.value, **ends}])
 
     return workdir.table("floors", ["cases", "times", "floor"], [], lambda: asked, make)
 
 
-def _draw(density: Density, count: int, rng: np.random.Generator) -> np.ndarray:
-    return density.draw(count, int(rng.integers(2**31)))
+@functools.cache
+def _floor(density: Density, count: int, pairs: int) -> Interval:
+    return floor_w1(lambda n, rng: density.draw(n, int(rng.integers(2**31))), count, pairs)
