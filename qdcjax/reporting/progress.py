@@ -21,6 +21,7 @@ class Meter:
     Attributes:
       done: items done.
       tokens: tokens processed so far.
+      counted: what they are, where they are no tokens.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Meter:
         clock: Callable[[], float],
     ):
         self.total, self.unit, self.done, self.tokens = total, unit, done, 0
+        self.counted = "tokens"
         self.metrics: dict[str, float | str] = {}
         self.note = note  # shows a line of text once, beside the progress
         self._show, self._clock, self._begun = show, clock, clock()
@@ -61,7 +63,7 @@ class Meter:
             elapsed = self._clock() - since
             items, tokens = self.done - done_then, self.tokens - tokens_then
             if items > 0 and elapsed > 0:
-                rate, unit = (tokens, "tokens") if tokens else (items, self.unit)
+                rate, unit = (tokens, self.counted) if tokens else (items, self.unit)
                 parts.append(format_number(rate / elapsed, f"{unit}/s").value)
                 if self.done < self.total:
                     left = (self.total - self.done) * elapsed / items

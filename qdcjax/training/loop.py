@@ -144,6 +144,7 @@ class Training:
                 new = speed.is_new(batch)
                 if new:
                     pending = settle(pending)
+                    bar.counted = "tokens" if "tokens" in batch else "points"
                 with speed.stopped() if new else contextlib.nullcontext():
                     self.state, metrics = self._update(self.state, self._put(batch), self._key)
                     if new:

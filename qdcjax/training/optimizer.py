@@ -78,5 +78,5 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
 def _matrices(params):
     """Which leaves are products' kernels and embeddings, by name: norms are stacked vectors."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key in ("kernel", "embedding"), params
+        lambda path, _: path[-1].key.startswith(("kernel", "embedding")), params
     )

@@ -98,8 +98,16 @@ def test_no_chart_stretches_more_than_its_bound():
     moved = [apply(model, params, "decode_charts", x) for x in (a, b)]
     stretch = np.linalg.norm(moved[0] - moved[1], axis=-1) / np.linalg.norm(a - b, axis=-1)
     assert (stretch.max(axis=0) <= bound).all() and (stretch.max(axis=0) > bound / 100).all()
-    doubled = {**params, "outward_1": jax.tree.map(lambda x: 2 * x, params["outward_1"])}
-    np.testing.assert_allclose(lipschitz_bound(doubled), 2 * bound, rtol=1e-5)
+    for name in ("outward_0", "outward_1", "last"):
+        doubled = {**params, name: jax.tree.map(lambda x: 2 * x, params[name])}
+        np.testing.assert_allclose(lipschitz_bound(doubled), 2 * bound, rtol=1e-5, err_msg=name)
+
+
+def test_a_chart_s_kernel_begins_as_a_layer_of_its_own_would():
+    """With a variance of 1 / inputs, however many charts there are."""
+    model = ChartAutoencoder(ChartConfig(5, 2, 50, width=64))
+    kernel = model.init(jax.random.key(0), POINTS)["params"]["inward"]["kernel"]
+    np.testing.assert_allclose(np.var(kernel), 1 / 64, rtol=0.1)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig
+from qdcjax.models.generator import Critic, CriticConfig, Generator, GeneratorConfig, generate
 
 
 def test_a_generator_maps_the_cube_continuously():
@@ -22,6 +22,15 @@ def test_a_generator_maps_the_cube_continuously():
         by_hand({k: jax.tree.map(np.asarray, v) for k, v in params.items()}, np.asarray(z[:1])),
         atol=1e-5,
     )
+
+
+def test_latent_points_are_uniform_on_the_cube(monkeypatch):
+    monkeypatch.setattr(Generator, "apply", lambda self, variables, z: z)
+    model = Generator(GeneratorConfig(latent=2, ambient=5))
+    z = np.asarray(generate(model, {}, jax.random.key(0), 4_000))
+    assert z.shape == (4_000, 2) and z.min() >= 0 and z.max() < 1
+    np.testing.assert_allclose(z.mean(axis=0), 0.5, atol=0.03)
+    np.testing.assert_allclose(z.var(axis=0), 1 / 12, atol=0.01)
 
 
 def by_hand(params, z):

@@ -1,5 +1,7 @@
 """A generator with its critic: two states that each take the one training step."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -28,21 +30,23 @@ def points(count: int, seed: int) -> np.ndarray:
 
 
 def test_an_update_is_three_of_the_critic_and_then_one_of_the_generator():
-    program = adversarial_program(GENERATOR, CRITIC, SETTINGS, LEARNING)
+    warm = dataclasses.replace(ADAM, warmup=0.1)
+    learning = dataclasses.replace(LEARNING, optimizer=warm)
+    program = adversarial_program(GENERATOR, CRITIC, SETTINGS, learning)
     key = jax.random.key(3)
     pair = program.start(jax.random.key(0), None)
     batch = {"points": jnp.asarray(points(96, 0)), "mask": jnp.ones(96)}
     found, metrics = jax.jit(program.update)(pair, batch, key)
 
     keys = jax.random.split(key)
-    optimizer = make_optimizer(ADAM, 900)
+    optimizer = make_optimizer(warm, 900)  # its rate rises over a tenth of its own steps
     update = jax.jit(make_update(critic_loss(GENERATOR, CRITIC, 0.1), optimizer))
     critic, distances = pair.critic, []
     for part in range(3):
         rows = {name: x[32 * part : 32 * part + 32] for name, x in batch.items()}
         critic, of = update(critic, {**rows, "generator": pair.params}, keys[0])
         distances.append(float(of["critic_distance"]))
-    update = jax.jit(make_update(adversarial_loss(GENERATOR, CRITIC), optimizer))
+    update = jax.jit(make_update(adversarial_loss(GENERATOR, CRITIC), make_optimizer(ADAM, 300)))
     generator, _ = update(pair.generator, {"mask": jnp.ones(32), "critic": critic.params}, keys[1])
     chex.assert_trees_all_close(found.critic, critic, atol=1e-6)
     chex.assert_trees_all_close(found.generator, generator, atol=1e-6)

@@ -38,6 +38,7 @@ def test_decay_reaches_matrices_and_no_norm_or_bias():
     params = {
         "embed": {"embedding": jnp.ones((2, 2))},
         "layers": {"mlp": {"up": {"kernel": jnp.ones((1, 2, 2))}}, "norm": {"scale": jnp.ones(2)}},
+        "critic": {"kernel_0": jnp.ones((2, 2)), "bias_0": jnp.ones(2)},
         "score": {"kernel": jnp.ones((2, 1)), "bias": jnp.ones(1)},
     }
     config = OptimizerConfig(0.5, warmup=0.0, schedule="constant", weight_decay=0.1)
@@ -48,9 +49,11 @@ def test_decay_reaches_matrices_and_no_norm_or_bias():
     decayed = -0.5 * 0.1
     assert updates["layers"]["norm"]["scale"].tolist() == [0, 0]
     assert updates["score"]["bias"].tolist() == [0]
+    assert updates["critic"]["bias_0"].tolist() == [0, 0]
     for kernel in (
         updates["embed"]["embedding"],
         updates["layers"]["mlp"]["up"]["kernel"],
+        updates["critic"]["kernel_0"],
         updates["score"]["kernel"],
     ):
         np.testing.assert_allclose(kernel, decayed, rtol=1e-6)

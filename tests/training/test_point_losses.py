@@ -109,6 +109,14 @@ def test_the_sinkhorn_loss_is_the_divergence_but_for_a_constant():
     assert abs(expected[1] - expected[0]) > 0.02
 
 
+def test_points_without_weight_do_not_draw_the_generator():
+    loss_fn = jax.jit(sinkhorn_loss(GENERATOR, epsilon=0.3))
+    half = {**POINTS, "weights": jnp.repeat(jnp.array([1 / 6, 0.0]), 6)}
+    moved = {**half, "points": half["points"].at[6:].add(100.0)}
+    losses = [float(loss_fn(OF_GENERATOR, batch, KEY)[0]) for batch in (half, moved)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
 def test_the_sinkhorn_loss_s_gradient_is_that_of_its_values():
     loss_fn = sinkhorn_loss(GENERATOR, epsilon=0.3)
     value = jax.jit(lambda params: loss_fn(params, POINTS, KEY)[0])
@@ -137,6 +145,7 @@ def test_descending_the_sinkhorn_loss_brings_points_together():
 def test_critic_and_generator_losses_by_hand(penalty):
     critic = Critic(CriticConfig(width=8))
     params = critic.init(jax.random.key(1), BATCH["clean"])["params"]
+    params = jax.tree.map(lambda x: 1.5 * x, params)  # steeper than 1 at some points
     batch = {**POINTS, "generator": OF_GENERATOR}
     loss, metrics = critic_loss(GENERATOR, critic, penalty)(params, batch, KEY)
     f = lambda x: critic.apply({"params": params}, x)  # noqa: E731

@@ -30,5 +30,6 @@ def test_factors_and_magnitudes_by_hand():
     found = factor(np.array([2.0, 8.0]))
     assert found.value == pytest.approx(4)
     assert found.low * found.high == pytest.approx(16), "even on a log axis"
+    assert factor(np.array([2.0, 8.0]), 0.99).high > found.high
     assert magnitude(-LEVEL).value == pytest.approx(0.04)
     assert magnitude(np.array([-1.0, 1.0])).low == 0
