@@ -94,8 +94,8 @@ def centred(points: np.ndarray) -> np.ndarray:
     return (points - np.median(points, axis=0)).astype(np.float32)
 
 
-def on_unit_sphere(points: np.ndarray) -> np.ndarray:
-    """float32, each of length 1.
+def on_unit_sphere(points: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+    """Each of length 1.
 
     Raises:
       ValueError: a zero vector, which has no direction.
@@ -103,7 +103,7 @@ def on_unit_sphere(points: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(points.astype(np.float64), axis=1)
     if not lengths.all():
         raise ValueError(f"points[{np.argmin(lengths)}] is zero: it has no direction")
-    return (points / lengths[:, None]).astype(np.float32)
+    return (points / lengths[:, None]).astype(dtype)
 
 
 def different(points: np.ndarray) -> np.ndarray:
