@@ -122,7 +122,7 @@ def elo(first: Sequence[str], second: Sequence[str], outcome: ArrayLike) -> dict
         return float(terms.mean()), both / len(scores)
 
     found = minimize(loss, np.zeros(len(players)), jac=True, method="L-BFGS-B", tol=1e-12).x
-    ratings = MIDDLE + ELO * (found - found.mean())
+    ratings = MIDDLE + ELO * found  # steps from 0 keep the mean
     return {player: float(rating) for player, rating in zip(players, ratings, strict=True)}
 
 

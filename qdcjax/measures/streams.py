@@ -10,7 +10,6 @@ from qdcjax.measures.intervals import Interval
 from qdcjax.measures.ngrams import words
 
 KEPT = 1 << 14  # hashes of a sketch: a standard error of .8 %
-_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / the golden ratio
 
 
 class DistinctSketch:
@@ -158,8 +157,8 @@ def _hashes(texts: Sequence[str]) -> np.ndarray:
 
 
 def _mixed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Hashes of pairs, in which the order counts."""
-    x = (one + _ODD) * np.uint64(0xBF58476D1CE4E5B9) ^ other
+    """Hashes of n-grams from those of their first n − 1 tokens and of the last (splitmix64's)."""
+    x = one ^ other
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -33,6 +33,10 @@ def test_vendi_counts_what_is_at_right_angles(q):
     assert vendi_score(np.repeat(np.eye(4), 3, axis=0) * 8, q) == pytest.approx(4)
 
 
+def test_order_0_counts_every_direction_however_rare():
+    assert vendi_score([[1, 0], [1, 1e-4]], 0) == pytest.approx(2)
+
+
 @pytest.mark.parametrize("q", ORDERS)
 @pytest.mark.parametrize("shape", [(40, 6), (6, 40)])
 def test_vendi_is_that_of_the_whole_kernel(q, shape):

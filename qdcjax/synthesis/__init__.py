@@ -1,0 +1,1 @@
+"""Making data: propose, score, describe, accept; archives and selection."""
