@@ -13,14 +13,16 @@ def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) 
 
     Args:
       curves: file name → {y label: metric}; the stages are those whose name begins with the file
-        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`. What this run did not train is left out.
+        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`, and which trained something. What this
+        run did not train is left out.
     """
     plates = []
     for stem, panels in curves.items():
         stages = [name for name in workdir.seconds if name.split("-")[0] == stem]
-        if not stages:
+        every = {name: read_metrics(workdir.path / METRICS_FILE, name) for name in stages}
+        records = {name: rows for name, rows in every.items() if rows}
+        if not records:
             continue
-        records = {name: read_metrics(workdir.path / METRICS_FILE, name) for name in stages}
         figure = figures.lines(
             {
                 label: {
@@ -35,5 +37,5 @@ def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) 
             "optimiser steps",
         )
         path = figures.save(figure, workdir.path / "figures" / f"training_{stem}.png")
-        plates.append(Plate(path, f"Training of {', '.join(stages)}."))
+        plates.append(Plate(path, f"Training of {', '.join(records)}."))
     return Section("Training", "Means between log lines.", plates)

@@ -155,7 +155,7 @@ class WordProblems:
         rng = random.Random(f"{self.seed}/{split}")
         sources = {
             depth: [
-                (template.name, layout(template, depth), self._rows(template, depth, split))
+                (layout(template, depth), self._rows(template, depth, split))
                 for template in templates
             ]
             for depth, templates in self.dials.sources(split).items()
@@ -187,7 +187,6 @@ class WordProblems:
 
     def _next(
         self,
-        name: str,
         text: Layout,
         rows: Iterator[list[int]],
         split: str,
@@ -202,21 +201,8 @@ class WordProblems:
             if question in seen:
                 continue
             seen.add(question)
-            return Problem(
-                id=f"word_problems/{split}/{len(seen) - 1}",
-                question=question,
-                answer=str(row[-1]),
-                solution=text.solution(filled),
-                split=split,
-                meta={
-                    "template": name,
-                    "depth": len(row) - len(text.givens),
-                    "givens": dict(zip(text.givens, row, strict=False)),
-                    "constants": list(text.constants),
-                    "relations": [list(relation) for relation in text.relations],
-                    "asked": text.asked,
-                },
-            )
+            id = f"word_problems/{split}/{len(seen) - 1}"
+            return text.problem(filled, question, id, split)
         return None
 
     def _distractors(

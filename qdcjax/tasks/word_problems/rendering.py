@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
+from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems import nouns
 from qdcjax.tasks.word_problems.template import Template, noun_slot, slots
 
@@ -20,20 +21,26 @@ class Layout:
     A row is the givens, the results of the moves, then the forms of nouns in `noun_slots`.
 
     Attributes:
+      template: its name.
+      depth: the number of moves.
       givens: names of the quantities that the question states.
       constants: numbers in the relations.
       relations: (result, expression) of all true relations.
       asked: the quantity that is asked for.
-      sentences: renders each sentence of the question, the closing question last.
+      texts: the sentences of the question with their slots, the closing question last.
+      sentences: renders each of them.
       solution: renders the step lines and the `#### N` line.
       noun_slots: (pool, number, form) of the columns that hold nouns.
       nouns: the different (pool, number) among them.
     """
 
+    template: str
+    depth: int
     givens: tuple[str, ...]
     constants: tuple[int, ...]
     relations: tuple[tuple[str, str], ...]
     asked: str
+    texts: tuple[str, ...]
     sentences: tuple[Callable[[Row], str], ...]
     solution: Callable[[Row], str]
     noun_slots: tuple[tuple[str, str, str], ...]
@@ -45,6 +52,24 @@ class Layout:
         for sentence in distractors:
             sentences.insert(1 + int(rng.random() * (len(sentences) - 1)), sentence)
         return " ".join(sentences)
+
+    def problem(self, row: Row, question: str, id: str, split: str) -> Problem:
+        """The problem that a question with the row's numbers asks, with its graph of quantities."""
+        return Problem(
+            id=id,
+            question=question,
+            answer=str(row[len(self.givens) + self.depth - 1]),
+            solution=self.solution(row),
+            split=split,
+            meta={
+                "template": self.template,
+                "depth": self.depth,
+                "givens": dict(zip(self.givens, row, strict=False)),
+                "constants": list(self.constants),
+                "relations": [list(relation) for relation in self.relations],
+                "asked": self.asked,
+            },
+        )
 
     def choose_nouns(self, rng: random.Random) -> list[str]:
         """Draws nouns, different ones for different slots of a pool."""
@@ -75,10 +100,13 @@ def layout(template: Template, depth: int) -> Layout:
     for i, (pool, number, form) in enumerate(noun_slots, len(numbers)):
         columns[pool + number + ("." + form if form else "")] = i
     return Layout(
+        template=template.name,
+        depth=depth,
         givens=template.givens(depth),
         constants=template.constants(depth),
         relations=template.relations(depth),
         asked=moves[-1].result,
+        texts=tuple(sentences),
         sentences=tuple(_renderer(sentence, columns) for sentence in sentences),
         solution=_renderer(solution, columns),
         noun_slots=noun_slots,

@@ -10,6 +10,7 @@ def test_what_a_run_did_not_train_has_no_curve(tmp_path):
     workdir = Workdir(tmp_path, {"study": "toy"})
     with MetricLog(tmp_path, "learned") as log:
         log.write(1, {"loss": 0.5})
-    workdir.seconds["learned"] = 1.0
+    workdir.seconds |= {"learned": 1.0, "learned-errors": 1.0}  # the latter measures something
     section = training_section(workdir, {"orm": {"loss": "loss"}, "learned": {"loss": "loss"}})
     assert [plate.path.name for plate in section.figures] == ["training_learned.png"]
+    assert section.figures[0].caption == "Training of learned."
