@@ -34,10 +34,13 @@ def get_config(preset: str = "") -> ConfigDict:
     one = {"sizes": SIZES[-1:], "models": ("charts",)}
     config.cases = ConfigDict(
         {
-            "sphere2": case(SPHERE, models=EVERY),
+            "sphere2": case(SPHERE, models=(*EVERY, "charts2", "charts8")),
             "quiet": case(SPHERE, normal=0.2, **one),
             "loud": case(SPHERE, normal=0.8, **one),
             "isotropic": case(SPHERE, normal=0.0, isotropic=0.05, **one),
+            "isotropic_less": case(SPHERE, normal=0.0, isotropic=0.02, **one),
+            "isotropic_more": case(SPHERE, normal=0.0, isotropic=0.1, **one),
+            "tangential": case(SPHERE, normal=0.0, tangential=0.05, **one),
             "wide": case(SPHERE, width=50, **one),
             "sphere4": case(SPHERES["sphere4"]),
             "torus": case(TORUS, normal=0.2, sizes=SIZES[-1:], models=EVERY),
@@ -50,6 +53,8 @@ def get_config(preset: str = "") -> ConfigDict:
             "predictor": {**model(form="predictor"), "start": "farthest", "lipschitz": 1e-5},
             "plain": model(charts=1),
             "plain_wide": model(charts=1, extra=1),
+            "charts2": model(charts=2),
+            "charts8": model(charts=8),
         }
     )
     config.tested = 4_096
@@ -66,12 +71,13 @@ def case(
     manifold: dict,
     width: int = 10,
     normal: float = 0.5,
+    tangential: float = 0.0,
     isotropic: float = 0.0,
     sizes: tuple[int, ...] = SIZES,
     models: tuple[str, ...] = ("charts",),
 ) -> dict:
-    """A manifold in R^width, noise at right angles up to a length of `normal`, or in all ways."""
-    noise = {"normal": normal, "tangential": 0.0, "isotropic": isotropic}
+    """A manifold in R^width; noise at right angles up to `normal`, along it, or in all ways."""
+    noise = {"normal": normal, "tangential": tangential, "isotropic": isotropic}
     return {"manifold": manifold, "width": width, **noise, "sizes": sizes, "models": models}
 
 
@@ -100,6 +106,7 @@ def smoke(config: ConfigDict) -> None:
     config.tested = 64
     for fields in config.cases.values():
         fields.sizes = (16, 32, 64) if len(fields.sizes) > 1 else (64,)
+    config.cases.sphere2.models = EVERY
     for fields in config.models.values():
         fields.width = 8
     config.training.update(training(steps=20, batch_size=16, learning_rate=2e-3))
@@ -110,16 +117,19 @@ def gpu(config: ConfigDict) -> None:
     config.seeds = (0, 1, 2, 3, 4)
     config.members_at_once = 64
     sizes = (*SIZES, 4 * SIZES[-1])
-    cases = {"isotropic": case(SPHERE, normal=0.0, isotropic=0.05, sizes=sizes)}
+    cases = {
+        f"isotropic_{sigma}": case(SPHERE, normal=0.0, isotropic=sigma / 100, sizes=sizes)
+        for sigma in (2, 5, 10)
+    }
     for name, reach in REACH.items():
         manifold = (SPHERES | SURFACES)[name]
         for width in (10, 50, 100):
             for percent in (20, 50, 80):
-                models = EVERY if (width, percent) == (10, 50) else ("charts",)
+                models = tuple(config.models) if (width, percent) == (10, 50) else ("charts",)
                 normal = reach * percent / 100
                 of = case(manifold, width, normal=normal, sizes=sizes, models=models)
                 cases[f"{name}_{width}_{percent}"] = of
-        along = case(manifold, normal=0.0, sizes=sizes) | {"tangential": 0.05 * reach}
+        along = case(manifold, normal=0.0, tangential=0.05 * reach, sizes=sizes)
         cases[f"{name}_tangential"] = along
     config.cases, config.base = ConfigDict(cases), "sphere2_10_50"
 
