@@ -1,0 +1,121 @@
+"""Sets of prompts and responses that are there: JSONL and other files, Arrow folders, the hub."""
+
+import dataclasses
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+# What the two texts of a sample are usually called, the more telling names first.
+PROMPTS = ("question", "prompt", "instruction", "problem", "query", "input", "text")
+RESPONSES = ("solution", "response", "output", "completion", "answer")
+LINES = (".jsonl", ".json", ".ndjson")
+TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+Pair = tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSet:
+    """Prompts and responses, read one after another.
+
+    Attributes:
+      path: a file of one JSON object a line (or packed with gzip), of Parquet or CSV, a folder that
+        `datasets` saved, or an id on the hub.
+      split, subset: of a folder with several splits, or on the hub.
+      prompt, response: names of the fields; empty for the first of `PROMPTS` and `RESPONSES` that
+        is there, or `messages`, whose users' and assistants' turns they then are.
+    """
+
+    path: str
+    split: str = "train"
+    subset: str = ""
+    prompt: str = ""
+    response: str = ""
+
+    def pairs(self) -> Iterator[Pair]:
+        """A prompt and a response a row; either is empty where a row has no such text.
+
+        Raises:
+          ValueError: a line that is no JSON object, or a field that is not there.
+          FileNotFoundError: there is nothing at that path.
+        """
+        for number, row in enumerate(self.rows(), start=1):
+            if number == 1:
+                prompt, response = self._fields(row)
+            if prompt == "messages":
+                yield _of_messages(row.get(prompt))
+            else:
+                yield _text(row.get(prompt)), _text(row.get(response))
+
+    def rows(self) -> Iterator[Mapping[str, Any]]:
+        """The rows as they are."""
+        path = Path(self.path)
+        name = path.name.removesuffix(".gz")
+        suffix = Path(name).suffix
+        if path.is_dir():
+            yield from self._folder()
+        elif suffix not in LINES and suffix not in TABLES:
+            subset = self.subset or None
+            yield from datasets.load_dataset(self.path, subset, split=self.split, streaming=True)
+        elif not path.is_file():
+            raise FileNotFoundError(f"{self.path}: there is no such file")
+        elif suffix in TABLES:
+            options = {"sep": "\t"} if suffix == ".tsv" else {}
+            yield from datasets.load_dataset(
+                TABLES[suffix], data_files=self.path, split="train", streaming=True, **options
+            )
+        else:
+            yield from _lines(path)
+
+    def _folder(self):
+        stored = datasets.load_from_disk(self.path)
+        if not isinstance(stored, datasets.DatasetDict):
+            return stored
+        if self.split not in stored:
+            raise ValueError(f"{self.path}: split={self.split!r} is none of {', '.join(stored)}")
+        return stored[self.split]
+
+    def _fields(self, row: Mapping[str, Any]) -> tuple[str, str]:
+        for name in filter(None, (self.prompt, self.response)):
+            if name not in row:
+                raise ValueError(f"{self.path}: no field {name!r}, but {', '.join(row)}")
+        prompt = self.prompt or next((name for name in PROMPTS if name in row), "")
+        left = [name for name in RESPONSES if name in row and name != prompt]
+        response = self.response or next(iter(left), "")
+        if not prompt and not response and "messages" in row:
+            return "messages", "messages"
+        if not prompt:
+            raise ValueError(
+                f"{self.path}: name the field of the prompt; there are {', '.join(row)}"
+            )
+        return prompt, response
+
+
+def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: no JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, line {number}: {type(row).__name__}, not an object")
+            yield row
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _of_messages(turns: Any) -> Pair:
+    """What users and systems say, and what the assistant does."""
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for turn in turns or ():
+        said[turn.get("role") == "assistant"].append(_text(turn.get("content")))
+    return "\n".join(said[False]), "\n".join(said[True])

@@ -1,0 +1,84 @@
+"""Prompts and responses from every kind of file; rubbish in one line."""
+
+import gzip
+import json
+
+import datasets
+import pytest
+
+from qdcjax.tasks.text_sets import TextSet
+
+ROWS = [{"question": f"How many, {n}?", "answer": f"It is {n}."} for n in range(5)]
+PAIRS = [(row["question"], row["answer"]) for row in ROWS]
+
+
+def written(path, rows=ROWS):
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text + "\n")  # with an empty line
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["some.jsonl", "some.json", "some.jsonl.gz"])
+def test_lines_of_json(tmp_path, name):
+    assert list(TextSet(written(tmp_path / name)).pairs()) == PAIRS
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_tables(tmp_path, kind):
+    path = str(tmp_path / f"some.{kind}")
+    getattr(datasets.Dataset.from_list(ROWS), f"to_{kind}")(path)
+    assert list(TextSet(path).pairs()) == PAIRS
+
+
+def test_folders_of_arrow(tmp_path):
+    rows = datasets.Dataset.from_list(ROWS)
+    rows.save_to_disk(str(tmp_path / "one"))
+    assert list(TextSet(str(tmp_path / "one")).pairs()) == PAIRS
+    datasets.DatasetDict(train=rows, test=rows.select([3])).save_to_disk(str(tmp_path / "two"))
+    assert list(TextSet(str(tmp_path / "two"), split="test").pairs()) == PAIRS[3:4]
+    with pytest.raises(ValueError, match="split='dev' is none of train, test"):
+        list(TextSet(str(tmp_path / "two"), split="dev").pairs())
+
+
+@pytest.mark.parametrize(
+    ("row", "fields", "expected"),
+    [
+        ({"instruction": "a", "output": "b"}, {}, ("a", "b")),
+        ({"text": "a"}, {}, ("a", "")),
+        ({"question": "a", "solution": "b", "answer": "c"}, {}, ("a", "b")),
+        ({"question": "a", "solution": "b", "answer": 7}, {"response": "answer"}, ("a", "7")),
+        ({"x": "a", "y": None}, {"prompt": "x", "response": "y"}, ("a", "")),
+        (
+            {"messages": [
+                {"role": "system", "content": "s"}, {"role": "user", "content": "u"},
+                {"role": "assistant", "content": "a"},
+            ]},
+            {}, ("s\nu", "a"),
+        ),
+    ],
+)  # fmt: skip
+def test_fields_are_found_by_their_names(tmp_path, row, fields, expected):
+    path = written(tmp_path / "some.jsonl", [row])
+    assert list(TextSet(path, **fields).pairs()) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "error", "words"),
+    [
+        ('{"text": "a"}\n{oops\n', {}, ValueError, "some.jsonl, line 2: no JSON"),
+        ('["a"]\n', {}, ValueError, "line 1: list, not an object"),
+        ('{"x": 1}\n', {}, ValueError, "name the field of the prompt; there are x"),
+        ('{"x": 1}\n', {"prompt": "y"}, ValueError, "no field 'y', but x"),
+        (None, {}, FileNotFoundError, "there is no such file"),
+    ],
+)
+def test_rubbish_is_told_in_one_line(tmp_path, text, fields, error, words):
+    path = tmp_path / "some.jsonl"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(error, match=words) as found:
+        list(TextSet(str(path), **fields).pairs())
+    assert "\n" not in str(found.value)
