@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,8 +65,13 @@ class TextStream:
         self._rng, self._sampled = np.random.default_rng(seed), sampled
         self._keys, self._sample = np.zeros(0), np.zeros(0, object)
 
-    def add(self, texts: Sequence[str]) -> None:
-        """Takes in some more texts: tens of thousands at a time, for speed."""
+    def add(self, texts: Sequence[str], kept: Sequence[Any] | None = None) -> None:
+        """Takes in some more texts: tens of thousands at a time, for speed.
+
+        Args:
+          texts: to be counted.
+          kept: what the sample has of each; the texts themselves by default.
+        """
         if not len(texts):
             return
         rows = [text.split() for text in texts]
@@ -77,12 +83,12 @@ class TextStream:
         self.texts += len(texts)
         self.tokens += sum(map(len, rows))
         keys = np.concatenate([self._keys, self._rng.random(len(texts))])
-        every = np.concatenate([self._sample, np.array([*texts, None], object)[:-1]])
+        every = np.concatenate([self._sample, np.array([*(kept or texts), None], object)[:-1]])
         best = np.argsort(keys)[: self._sampled]
         self._keys, self._sample = keys[best], every[best]
 
     @property
-    def sample(self) -> list[str]:
+    def sample(self) -> list[Any]:
         """See above."""
         return self._sample.tolist()
 

@@ -25,6 +25,12 @@ class Steps:
     ends: tuple[int, ...]
 
 
+def lines_of_steps(solution: str) -> list[str]:
+    """The lines of a solution that have text and are not the answer's."""
+    lines = (line.strip() for line in solution.splitlines())
+    return [line for line in lines if line and not line.startswith(ANSWER_MARKER)]
+
+
 def separator_tokens(tokenizer: Tokenizer) -> frozenset[int]:
     """Ids of the tokens that end a line."""
     return frozenset(

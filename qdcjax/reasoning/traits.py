@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from qdcjax.measures.complexity import depth
-from qdcjax.reasoning.steps import ANSWER_MARKER
+from qdcjax.reasoning.steps import lines_of_steps
 from qdcjax.tasks.arithmetic import Equation, Expression, Number, equations, parse, value_of
 
 # Every part is bounded and gives nothing back, so that time is linear in the text.
@@ -43,8 +43,6 @@ class Traits:
 
 def traits_of(solution: str) -> Traits:
     """The traits of a solution; its equations are its `<<…>>`, or else `3 + 4 = 7` in the text."""
-    lines = [line for line in map(str.strip, solution.splitlines()) if line]
-    steps = [line for line in lines if not line.startswith(ANSWER_MARKER)]
     found = equations(solution) or list(_plain(solution))
     operators, computed, true = "", [], 0
     for equation in found:
@@ -56,7 +54,7 @@ def traits_of(solution: str) -> Traits:
             continue
         operators += "".join(op for op, _, _ in each)
         computed += [(inputs, result) for _, inputs, result in each]
-    return Traits(len(steps), operators, depth(computed), len(found), true)
+    return Traits(len(lines_of_steps(solution)), operators, depth(computed), len(found), true)
 
 
 def _plain(text: str) -> Iterator[Equation]:

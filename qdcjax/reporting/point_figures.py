@@ -11,12 +11,15 @@ PANEL = 3.4  # inches
 MOST = 3_000  # points that are drawn
 
 
-def classes(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str]) -> Figure:
+def classes(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str], share: bool = False
+) -> Figure:
     """Points in two or three dimensions, coloured by class.
 
     Args:
       panels: title → points [n, 2] or [n, 3], and the class of each [n], from 0.
       names: of the classes, for the legend.
+      share: whether panels in two dimensions have the same axes.
     """
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.5), layout="constrained")
     shown: dict[int, object] = {}
@@ -29,6 +32,9 @@ def classes(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Sequence
                 *of.T, s=4, color=PALETTE[label % len(PALETTE)], linewidths=0
             )
         _plain(ax, title, solid)
+        if share and not solid:
+            both = np.concatenate([points[:MOST] for points, _ in panels.values()])
+            ax.set(xlim=_ends(both[:, 0]), ylim=_ends(both[:, 1]))
     if len(shown) > 1:
         figure.legend(
             [shown[label] for label in sorted(shown)],
@@ -66,6 +72,12 @@ def arrows(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> F
         )
         _plain(ax, title, solid=False)
     return figure
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """The values' range, and a little more."""
+    margin = 0.05 * np.ptp(values)
+    return values.min() - margin, values.max() + margin
 
 
 def _plain(ax, title: str, solid: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-# What the two texts of a sample are usually called, the more telling names first.
+# What the two texts of a sample are usually called, whatever the case; the more telling first.
 PROMPTS = ("question", "prompt", "instruction", "problem", "query", "input", "text")
 RESPONSES = ("solution", "response", "output", "completion", "answer")
 LINES = (".jsonl", ".json", ".ndjson")
@@ -22,8 +22,8 @@ class TextSet:
     """Prompts and responses, read one after another.
 
     Attributes:
-      path: a file of one JSON object a line (or packed with gzip), of Parquet or CSV, a folder that
-        `datasets` saved, or an id on the hub.
+      path: a file of one JSON object a line, or of a list of them (packed with gzip or not), of
+        Parquet or CSV; a folder that `datasets` saved; or an id on the hub.
       split, subset: of a folder with several splits, or on the hub.
       prompt, response: names of the fields; empty for the first of `PROMPTS` and `RESPONSES` that
         is there, or `messages`, whose users' and assistants' turns they then are.
@@ -82,9 +82,11 @@ class TextSet:
         for name in filter(None, (self.prompt, self.response)):
             if name not in row:
                 raise ValueError(f"{self.path}: no field {name!r}, but {', '.join(row)}")
-        prompt = self.prompt or next((name for name in PROMPTS if name in row), "")
-        left = [name for name in RESPONSES if name in row and name != prompt]
-        response = self.response or next(iter(left), "")
+        called = {name.lower(): name for name in row}
+        prompts = [called[name] for name in PROMPTS if name in called]
+        prompt = self.prompt or next(iter(prompts), "")
+        responses = [called[name] for name in RESPONSES if name in called]
+        response = self.response or next((name for name in responses if name != prompt), "")
         if not prompt and not response and "messages" in row:
             return "messages", "messages"
         if not prompt:
@@ -97,6 +99,11 @@ class TextSet:
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
+        if lines.read(1) == "[":
+            lines.seek(0)
+            yield from _listed(path, lines.read())
+            return
+        lines.seek(0)
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -107,6 +114,17 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
             if not isinstance(row, dict):
                 raise ValueError(f"{path}, line {number}: {type(row).__name__}, not an object")
             yield row
+
+
+def _listed(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error})") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, item {number}: {type(row).__name__}, not an object")
+        yield row
 
 
 def _text(value: Any) -> str:

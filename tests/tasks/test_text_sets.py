@@ -26,6 +26,11 @@ def test_lines_of_json(tmp_path, name):
     assert list(TextSet(written(tmp_path / name)).pairs()) == PAIRS
 
 
+def test_a_list_of_objects(tmp_path):
+    (tmp_path / "some.json").write_text(json.dumps(ROWS, indent=1))
+    assert list(TextSet(str(tmp_path / "some.json")).pairs()) == PAIRS
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_tables(tmp_path, kind):
     path = str(tmp_path / f"some.{kind}")
@@ -48,6 +53,7 @@ def test_folders_of_arrow(tmp_path):
     [
         ({"instruction": "a", "output": "b"}, {}, ("a", "b")),
         ({"text": "a"}, {}, ("a", "")),
+        ({"ID": 3, "Question": "a", "Answer": 7.0}, {}, ("a", "7.0")),
         ({"question": "a", "solution": "b", "answer": "c"}, {}, ("a", "b")),
         ({"question": "a", "solution": "b", "answer": 7}, {"response": "answer"}, ("a", "7")),
         ({"x": "a", "y": None}, {"prompt": "x", "response": "y"}, ("a", "")),
@@ -69,7 +75,9 @@ def test_fields_are_found_by_their_names(tmp_path, row, fields, expected):
     ("text", "fields", "error", "words"),
     [
         ('{"text": "a"}\n{oops\n', {}, ValueError, "some.jsonl, line 2: no JSON"),
-        ('["a"]\n', {}, ValueError, "line 1: list, not an object"),
+        ('{"text": "a"}\n["a"]\n', {}, ValueError, "line 2: list, not an object"),
+        ('["a"]\n', {}, ValueError, "item 1: str, not an object"),
+        ('[{"text": "a"}, \n', {}, ValueError, "some.jsonl: no JSON"),
         ('{"x": 1}\n', {}, ValueError, "name the field of the prompt; there are x"),
         ('{"x": 1}\n', {"prompt": "y"}, ValueError, "no field 'y', but x"),
         (None, {}, FileNotFoundError, "there is no such file"),
