@@ -31,6 +31,7 @@ CHARTS += ("plain_wide-10-3",)
 GENERATORS = ("sinkhorn-16-3", "sinkhorn-16-4", "sinkhorn-128-4", "sinkhorn-64-11")
 GENERATORS += ("critic_penalty-16-3", "critic_spectral-16-3", "sinkhorn_d-16-2")
 GENERATORS += ("sinkhorn_d-16-3", "sinkhorn_below-16-2")
+CARD = ("few", "many", "wrong")
 # Config → stages of its smoke preset.
 STAGES_OF = {
     "configs/evaluate.py": STUDENT - {"student"} | {"policy"},
@@ -63,6 +64,8 @@ STAGES_OF = {
     | {f"{program}{what}" for program in CHARTS for what in ("", "-errors")},
     "configs/generator.py": {"predictions", "student", "floors"}
     | {f"{program}{what}" for program in GENERATORS for what in ("", "-distances")},
+    "configs/qdc_card.py": {f"{what}-{of}" for what in ("set", "described") for of in CARD}
+    | {"embeddings"},
     "configs/noise.py": {"predictions", "tokenizer"}
     | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
@@ -81,6 +84,7 @@ OWN_FIGURES = {
     "scaling_laws": {"sphere2_in_16_alpha_data", "sums_alpha_data", "S4_depth_statistic"},
     "chart_autoencoder": {"sphere2_charts_64_error", "torus_plain_64_error", "C6_statistic"},
     "generator": {"sphere3_sinkhorn_32_w1", "floor_S2_40", "W3_below_statistic"},
+    "qdc_card": {"few_vendi_1", "wrong_answer", "many_contaminated"},
     "intrinsic_dimension": {"width16_mle_euclidean", "width32_twonn_cosine", "S5_width_statistic"},
 }
 PNG = b"\x89PNG\r\n\x1a\n"
