@@ -6,17 +6,13 @@ from typing import Any
 import datasets
 from jax.sharding import Mesh
 
-from qdcjax.decoding import SamplingSettings
 from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.member_students import Member, Students, ask
 from qdcjax.experiments.stages.noise_data import fields_of
-from qdcjax.experiments.stages.noise_students import Students, student_name
-from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.traced_integers import MixedOperations, TracedIntegers
-from qdcjax.training.store import StoredModel, load_model
 from qdcjax.workdir import Workdir
 
-COLUMNS = ("problem_id", "sample", "text", "correct", "truncated")
 WAYS = {"greedy": {"samples": 1, "temperature": 0.0}, "sampled": {}}
 
 Tasks = Mapping[int, TracedIntegers | MixedOperations]  # of an operation: seed → task
@@ -42,33 +38,9 @@ def answer(
     """
     settings = from_config.sampling(config, "evaluation", **WAYS[way])
 
-    def make(member: tuple[str, int]) -> dict[str, list]:
-        cell, seed = member
-        problems = tasks[seed].problems("test", config["evaluation"]["questions"])
-        student = load_model(students[member], mesh)
-        name = f"{way} {operation} {student_name(*member)}"
-        return graded(student, tasks[seed], problems, settings, cell, seed, name)
+    def asked(member: Member) -> tuple[TracedIntegers | MixedOperations, Sequence[Problem]]:
+        task = tasks[member[1]]
+        return task, task.problems("test", config["evaluation"]["questions"])
 
-    stages = [folder.relative_to(workdir.path / "stages").parts[0] for folder in students.values()]
     fields = ["seeds", "evaluation", *fields_of(config["operations"], operation)]
-    after = list(dict.fromkeys(stages))
-    return workdir.table(f"{way}-{operation}", fields, after, lambda: list(students), make)
-
-
-def graded(
-    policy: StoredModel,
-    task: TracedIntegers | MixedOperations,
-    problems: Sequence[Problem],
-    settings: SamplingSettings,
-    cell: str,
-    seed: int,
-    description: str,
-) -> dict[str, list[Any]]:
-    """Answers to problems, as `COLUMNS`, `cell` and `seed`."""
-    key = from_config.key({"seed": seed}, "evaluation")
-    rows: dict[str, list] = {column: [] for column in COLUMNS}
-    for part in parts_of_problems(policy, problems, settings):
-        made = sample_solutions(policy, task, *part, key, description)
-        rows = {column: rows[column] + made[column] for column in rows}
-    count = len(rows["text"])
-    return rows | {"cell": [cell] * count, "seed": [seed] * count}
+    return ask(workdir, f"{way}-{operation}", fields, students, asked, settings, mesh)

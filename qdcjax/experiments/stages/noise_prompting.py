@@ -16,7 +16,8 @@ from jax.sharding import Mesh
 
 from qdcjax.data.examples import prompt_text
 from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.noise_answers import WAYS, Tasks, graded
+from qdcjax.experiments.stages.member_students import graded
+from qdcjax.experiments.stages.noise_answers import WAYS, Tasks
 from qdcjax.experiments.stages.noise_data import CLEAN, fields_of
 from qdcjax.experiments.stages.policies import load_policy
 from qdcjax.models import pretrained

@@ -8,12 +8,17 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, make_batches
+from qdcjax.data.batches import Example
 from qdcjax.data.examples import prompt_text
-from qdcjax.data.packing import pack
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import fine_tuning
+from qdcjax.experiments.stages.member_students import (
+    Member,
+    Students,
+    learn_students,
+    student_name,
+)
 from qdcjax.experiments.stages.noise_data import (
     CLEAN,
     Cells,
@@ -25,18 +30,12 @@ from qdcjax.experiments.stages.noise_data import (
 )
 from qdcjax.experiments.stages.policies import load_policy, mark_source
 from qdcjax.models import pretrained
-from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.models.transformer import Transformer
 from qdcjax.training.fit import TrainSettings
-from qdcjax.training.losses import language_model_loss
-from qdcjax.training.members import MemberBatches, fit_members, make_program
 from qdcjax.training.processes import is_writer
-from qdcjax.training.store import StoredModel, save_model
 from qdcjax.workdir import Workdir
 
 TEXTS = 2_000  # of each operation, that the tokeniser is trained on
-
-Member = tuple[str, int]  # cell and seed
-Students = dict[Member, Path]  # the stage's folder of each, or a folder in it
 
 
 def train_students(
@@ -100,31 +99,19 @@ def from_scratch(
     model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
     settings = settings_of(config, operation, mesh)
 
-    def make(folder: Path) -> None:
-        learned = (training_set(member, cells, copies, tokenizer, model) for member in members)
-        batches = MemberBatches(
-            [
-                make_batches(pack(of, settings.pack), settings.batch_size, seed)
-                for of, (_, seed) in zip(learned, members, strict=True)
-            ]
-        )
-        init, loss = functools.partial(init_params, model), language_model_loss(model)
-        found = fit_members(
-            make_program(init, loss, settings),
-            batches,
-            settings,
-            seeds=[seed for _, seed in members],
-            at_once=config["members_at_once"],
-            mesh=mesh,
-            workdir=workdir.path,
-            name=name,
-        )
-        for member, params in zip(members, found, strict=True):
-            save_model(folder / student_name(*member), StoredModel(model, params, tokenizer))
-
-    after = [f"traces-{operation}", "tokenizer"]
-    folder = workdir.stage(name, training_fields(config, operation), after, make)
-    return {member: folder / student_name(*member) for member in members}
+    return learn_students(
+        config,
+        workdir,
+        name,
+        training_fields(config, operation),
+        [f"traces-{operation}", "tokenizer"],
+        members,
+        lambda member: training_set(member, cells, copies, tokenizer, model),
+        model,
+        tokenizer,
+        settings,
+        mesh,
+    )
 
 
 def fine_tuned(
@@ -229,8 +216,3 @@ def tuned_stage(operation: str, member: Member) -> str:
 def missing(workdir: Workdir, stages: Sequence[str]) -> bool:
     """Whether some of the stages are not made yet."""
     return not all((workdir.path / "stages" / name).exists() for name in stages)
-
-
-def student_name(cell: str, seed: int) -> str:
-    """The folder of a student among those of its operation."""
-    return f"{cell}-{seed}"

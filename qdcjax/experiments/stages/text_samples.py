@@ -41,7 +41,7 @@ def embeddings(
 
     def make(folder: Path) -> None:
         texts = [text for of in sets.values() for text in of.texts]
-        found = _mean_states(texts, policy) if by_policy else _lsa(texts, settings.width)
+        found = _mean_states(texts, policy) if by_policy else lsa(texts, settings.width)
         if is_writer():
             np.save(folder / "embeddings.npy", found.astype(np.float32))
 
@@ -55,8 +55,11 @@ def embeddings(
     return parts
 
 
-def _lsa(texts: Sequence[str], width: int) -> np.ndarray:
-    """Deerwester et al. 1990, "Indexing by Latent Semantic Analysis"."""
+def lsa(texts: Sequence[str], width: int) -> np.ndarray:
+    """[n, width] singular vectors of the tf-idf of words and pairs of words.
+
+    Of Deerwester et al. 1990, "Indexing by Latent Semantic Analysis".
+    """
     words = TfidfVectorizer(
         sublinear_tf=True, ngram_range=(1, 2), max_features=50_000, token_pattern=r"\b\w+\b"
     )
@@ -94,7 +97,7 @@ def described(
     """
 
     def make(_: str) -> dict[str, list]:
-        rows = [_row(*pair) for pair in zip(of.prompts, of.responses, strict=True)]
+        rows = [describe(*pair) for pair in zip(of.prompts, of.responses, strict=True)]
         if policy is not None:
             for row, likelihood in zip(rows, _likelihoods(of, policy), strict=True):
                 row["likelihood"] = likelihood
@@ -115,7 +118,8 @@ def _likelihoods(of: Read, policy: StoredModel) -> list[float]:
     return found
 
 
-def _row(prompt: str, response: str) -> dict[str, Any]:
+def describe(prompt: str, response: str) -> dict[str, Any]:
+    """The columns of `described` for one sample, but for what a policy tells."""
     traits = traits_of(response)
     answer, process = _checked(prompt, response)
     return {

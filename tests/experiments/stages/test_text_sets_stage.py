@@ -61,7 +61,7 @@ def test_generated_sets_have_their_dials(tmp_path):
     assert {name: len(pairs) for name, pairs in sets.items()} == dict.fromkeys(of["sets"], 200)
     wrong = {name: sum(pair not in sets["many"] for pair in pairs) for name, pairs in sets.items()}
     assert 40 < wrong["wrong"] < 160
-    rows = {name: [text_samples._row(*pair) for pair in pairs] for name, pairs in sets.items()}
+    rows = {name: [text_samples.describe(*pair) for pair in pairs] for name, pairs in sets.items()}
     right = {name: np.mean([row["answer"] for row in of]) for name, of in rows.items()}
     assert right["few"] == right["many"] == 1 > 0.8 > right["wrong"]
 

@@ -1,0 +1,131 @@
+"""Students that learn in one program, each its own training set, and their graded answers."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from jax.sharding import Mesh
+
+from qdcjax.data.batches import Example, make_batches
+from qdcjax.data.packing import pack
+from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.decoding import SamplingSettings
+from qdcjax.experiments.running import from_config
+from qdcjax.models.transformer import Transformer, init_params
+from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
+from qdcjax.tasks.problem import Problem, Task
+from qdcjax.training.fit import TrainSettings
+from qdcjax.training.losses import language_model_loss
+from qdcjax.training.members import MemberBatches, fit_members, make_program
+from qdcjax.training.store import StoredModel, load_model, save_model
+from qdcjax.workdir import Workdir
+
+COLUMNS = ("problem_id", "sample", "text", "correct", "truncated")
+
+Member = tuple[str, int]  # name of the training set, and seed
+Students = dict[Member, Path]  # the folder of each model
+
+
+def learn_students(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    name: str,
+    fields: Sequence[str],
+    after: Sequence[str],
+    members: Sequence[Member],
+    examples_of: Callable[[Member], list[Example]],
+    model: Transformer,
+    tokenizer: Tokenizer,
+    settings: TrainSettings,
+    mesh: Mesh,
+) -> Students:
+    """Stage `<name>`, with a folder for each student.
+
+    Args:
+      config, workdir, mesh: of the run; `members_at_once` of them are under vmap.
+      name, fields, after: of the stage, see `Workdir.stage`.
+      members: all that learn.
+      examples_of: member → what it learns, which is packed into rows of `settings.pack`.
+      model, tokenizer, settings: of all.
+    """
+
+    def make(folder: Path) -> None:
+        batches = MemberBatches(
+            [
+                make_batches(
+                    pack(examples_of(member), settings.pack), settings.batch_size, member[1]
+                )
+                for member in members
+            ]
+        )
+        init, loss = functools.partial(init_params, model), language_model_loss(model)
+        found = fit_members(
+            make_program(init, loss, settings),
+            batches,
+            settings,
+            seeds=[seed for _, seed in members],
+            at_once=config["members_at_once"],
+            mesh=mesh,
+            workdir=workdir.path,
+            name=name,
+        )
+        for member, params in zip(members, found, strict=True):
+            save_model(folder / student_name(*member), StoredModel(model, params, tokenizer))
+
+    folder = workdir.stage(name, fields, after, make)
+    return {member: folder / student_name(*member) for member in members}
+
+
+def ask(
+    workdir: Workdir,
+    name: str,
+    fields: Sequence[str],
+    students: Students,
+    asked: Callable[[Member], tuple[Task, Sequence[Problem]]],
+    settings: SamplingSettings,
+    mesh: Mesh,
+) -> datasets.Dataset:
+    """Table `<name>`: every student's answers, as `graded` has them.
+
+    Args:
+      workdir, mesh: of the run.
+      name, fields: of the table, see `Workdir.table`.
+      students: who is asked.
+      asked: member → the task that grades, and the problems.
+      settings: of the sampling.
+    """
+
+    def make(member: Member) -> dict[str, list]:
+        description = f"{name} {student_name(*member)}"
+        student = load_model(students[member], mesh)
+        return graded(student, *asked(member), settings, *member, description)
+
+    stages = [folder.relative_to(workdir.path / "stages").parts[0] for folder in students.values()]
+    after = list(dict.fromkeys(stages))
+    return workdir.table(name, fields, after, lambda: list(students), make)
+
+
+def graded(
+    policy: StoredModel,
+    task: Task,
+    problems: Sequence[Problem],
+    settings: SamplingSettings,
+    cell: str,
+    seed: int,
+    description: str,
+) -> dict[str, list[Any]]:
+    """Answers to problems, as `COLUMNS`, `cell` and `seed`."""
+    key = from_config.key({"seed": seed}, "evaluation")
+    rows: dict[str, list] = {column: [] for column in COLUMNS}
+    for part in parts_of_problems(policy, problems, settings):
+        made = sample_solutions(policy, task, *part, key, description)
+        rows = {column: rows[column] + made[column] for column in rows}
+    count = len(rows["text"])
+    return rows | {"cell": [cell] * count, "seed": [seed] * count}
+
+
+def student_name(cell: str, seed: int) -> str:
+    """The folder of a student in the stage."""
+    return f"{cell}-{seed}"
