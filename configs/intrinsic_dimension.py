@@ -34,6 +34,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.language = ConfigDict({"sizes": (524_288,), "context": 128, "held_out": 65_536})
     config.models = models(32, 64, 128)
     config.pretrain = scaling_laws.training(steps=400, batch_size=8, learning_rate=3e-3)
+    config.rate_width = 128  # above it the learning rate falls as 1 / width
     config.layers = ()
     config.positions = (0, 8, 32, 64, 96, 127)
     config.dimension = scaling_laws.dimension()
@@ -70,7 +71,6 @@ def models(*widths: int) -> ConfigDict:
 def study(config: ConfigDict) -> None:
     """S5 over the paper's widths, 64 to 512, on two CPU cores."""
     config.models = models(64, 128, 256, 512)
-    config.pretrain.optimizer.learning_rate = 2e-3
 
 
 def gpu(config: ConfigDict) -> None:

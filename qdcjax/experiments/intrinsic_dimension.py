@@ -3,6 +3,7 @@
 How it depends on layer, position, width and training, with estimators and metrics side by side.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,11 +33,13 @@ from qdcjax.experiments.stages.layer_dimensions import (
 from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source, token_texts
 from qdcjax.measures.intrinsic_dimension import check_mle
 from qdcjax.models.transformer import Transformer
+from qdcjax.training.fit import TrainSettings
 from qdcjax.training.sharding import init_on_mesh
 from qdcjax.training.store import StoredModel, load_model
 from qdcjax.workdir import Workdir
 
-FIELDS = ("seeds", "corpora", "tokenizer", "language", "policy", "models", "pretrain", "dimension")
+FIELDS = ("seeds", "corpora", "tokenizer", "language", "policy", "models", "pretrain", "rate_width")
+FIELDS += ("dimension",)
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
@@ -96,9 +99,11 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> DimensionSettings:
     if len(config["corpora"]) != 1:
         raise ValueError(f"corpora: {len(config['corpora'])} are named, and one is measured")
     if not config["checkpoint"]:
-        from_config.training(config, "pretrain", mesh)
+        if config["rate_width"] < 1:
+            raise ValueError(f"rate_width={config['rate_width']} must be at least 1")
         for name in config["models"]:
             model_of(config, name, vocab_size=1)
+            training_of(config, name, mesh)
     return settings
 
 
@@ -162,7 +167,6 @@ def own_policies(
     documents = read_documents(config, workdir, settings, tokenizer, "tokenizer")
     rows = corpora.rows_of(documents.train, tokenizer, config["language"]["context"])
     examples = [{name: of[row] for name, of in rows.items()} for row in range(len(rows["tokens"]))]
-    training = from_config.training(config, "pretrain", mesh)
     measured, stages = [], []
     models = sorted(config["models"], key=lambda name: config["models"][name]["width"])
     for name, seed in itertools.product(models, config["seeds"]):
@@ -175,7 +179,7 @@ def own_policies(
                 config,
                 start,
                 examples,
-                training,
+                training_of(config, name, mesh),
                 seed=seed,
                 workdir=workdir,
                 name=stage,
@@ -194,6 +198,19 @@ def model_of(config: Mapping[str, Any], name: str, vocab_size: int) -> Transform
     """The model `models.<name>`."""
     policy = {**config["policy"], **config["models"][name]}
     return Transformer(fine_tuning.own_shape({"policy": policy}, vocab_size))
+
+
+def training_of(config: Mapping[str, Any], name: str, mesh: Mesh) -> TrainSettings:
+    """`config.pretrain`, with a rate that falls as 1 / width above `config.rate_width`.
+
+    As Adam's does for hidden layers in Yang et al. 2021, "Tensor Programs V": at one rate the widest
+    models learn worst.
+    """
+    settings = from_config.training(config, "pretrain", mesh)
+    share = min(1.0, config["rate_width"] / config["models"][name]["width"])
+    rate = share * settings.optimizer.learning_rate
+    optimizer = dataclasses.replace(settings.optimizer, learning_rate=rate)
+    return dataclasses.replace(settings, optimizer=optimizer)
 
 
 def over_training(policy: StoredModel, documents, settings: DimensionSettings):
