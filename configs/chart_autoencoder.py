@@ -5,8 +5,8 @@
 Networks learn from pairs of a noisy and a clean point, and are asked fresh noisy ones
 (arXiv 2303.09863).
 
-Expect, with seeds 0 to 2, in 4 minutes on two CPU cores: on S^2 from 4,096 pairs a squared error of
-1.1e-4 by four charts, 5.5e-3 by one of as many coordinates (RESULTS.md).
+Expect, with seeds 0 to 2, in 5 to 9 minutes on two CPU cores: on S^2 from 4,096 pairs a squared
+error of 1.1e-4 by four charts, 5.5e-3 by one of as many coordinates (RESULTS.md).
 """
 
 from ml_collections import ConfigDict

@@ -203,8 +203,8 @@ def model_of(config: Mapping[str, Any], name: str, vocab_size: int) -> Transform
 def training_of(config: Mapping[str, Any], name: str, mesh: Mesh) -> TrainSettings:
     """`config.pretrain`, with a rate that falls as 1 / width above `config.rate_width`.
 
-    As Adam's does for hidden layers in Yang et al. 2021, "Tensor Programs V": at one rate the widest
-    models learn worst.
+    As Adam's does for hidden layers in Yang et al. 2021, "Tensor Programs V": at one rate the
+    widest models learn worst.
     """
     settings = from_config.training(config, "pretrain", mesh)
     share = min(1.0, config["rate_width"] / config["models"][name]["width"])
