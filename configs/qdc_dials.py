@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import sft
 
 PRESETS = ("smoke", "study")
-LEVELS = {"quality": (0.7, 0.85, 1.0), "diversity": (8, 16, 32), "complexity": (2, 3, 4)}
+LEVELS = {"quality": (0.6, 0.8, 1.0), "diversity": (8, 16, 32), "complexity": (2, 3, 4)}
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -25,17 +25,17 @@ def get_config(preset: str = "") -> ConfigDict:
     config.largest = 60
     config.described = 500
     config.selection = ConfigDict(
-        {"count": 100, "width": 64, "alphas": (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)}
+        {"count": 100, "width": 64, "alphas": (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)}
     )
     config.tokenizer = ConfigDict({"vocab_size": 640})
     config.students = ConfigDict(
         {
-            "steps": 800,
+            "steps": 320,
             "batch_size": 16,
             "microbatches": 1,
             "pack": 320,
-            "log_every": 40,
-            "checkpoint_every": 200,
+            "log_every": 16,
+            "checkpoint_every": 80,
             "optimizer": ConfigDict({"learning_rate": 3e-3, "warmup": 0.05, "b2": 0.99}),
         }
     )

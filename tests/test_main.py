@@ -66,6 +66,8 @@ STAGES_OF = {
     | {f"{program}{what}" for program in GENERATORS for what in ("", "-distances")},
     "configs/qdc_card.py": {f"{what}-{of}" for what in ("set", "described") for of in CARD}
     | {"embeddings"},
+    "configs/qdc_dials.py": {"predictions", "tokenizer", "students", "described", "selections"}
+    | {f"answers-{test}" for test in ("in", "templates", "deeper")},
     "configs/noise.py": {"predictions", "tokenizer"}
     | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
@@ -84,6 +86,7 @@ OWN_FIGURES = {
     "scaling_laws": {"sphere2_in_16_alpha_data", "sums_alpha_data", "S4_depth_statistic"},
     "chart_autoencoder": {"sphere2_charts_64_error", "torus_plain_64_error", "C6_statistic"},
     "generator": {"sphere3_sinkhorn_32_w1", "floor_S2_40", "W3_below_statistic"},
+    "qdc_dials": {"base_in_accuracy", "diversity_out_effect", "Q3_front_statistic"},
     "qdc_card": {"few_vendi_1", "wrong_answer", "many_contaminated"},
     "intrinsic_dimension": {"width16_mle_euclidean", "width32_twonn_cosine", "S5_width_statistic"},
 }
