@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdcjax.synthesis.archive import add, coverage, empty, grid_cells, qd_score
@@ -33,6 +33,7 @@ def arrays(stream, first=0):
 
 
 @given(STREAM, st.integers(0, 25))
+@settings(max_examples=30, deadline=None)
 def test_batches_are_as_one_after_another(stream, cut):
     archive = empty(CELLS, {"number": jnp.int32(0)})
     for part, first in ((stream[:cut], 0), (stream[cut:], min(cut, len(stream)))):
