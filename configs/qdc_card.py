@@ -22,7 +22,7 @@ def get_config(preset: str = "") -> ConfigDict:
     fields = {"split": "train", "subset": "", "prompt": "", "response": ""}
     config.data = ConfigDict({"path": "", **fields})
     # What the data may hold and should not: prompts whose runs of n words are looked for.
-    config.against = ConfigDict({"path": "", **fields, "split": "test", "n": 13, "count": 20_000})
+    config.against = ConfigDict({"path": "", **fields, "split": "test", "n": 13, "count": 2_000})
     config.sets = ConfigDict(
         {
             "few": generated(templates=DEFAULT_TEMPLATES[:3]),

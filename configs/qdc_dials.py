@@ -40,7 +40,7 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.evaluation = base.evaluation
-    config.evaluation.update(questions=200, calculator=True)
+    config.evaluation.update(questions=200, calculator=True, max_new_tokens=192)
     for field in ("splits", "samples", "temperature"):
         del config.evaluation[field]
     config.predictions = predictions()
@@ -90,14 +90,16 @@ def study(config: ConfigDict) -> None:
 def predictions() -> ConfigDict:
     """Claims of the paper's page, each with its threshold fixed before any run."""
     found = {
-        "Q1": ("quality moves accuracy in distribution more than out of it, and more so than "
-               "diversity does", 0.0),
+        "Q1": ("in − out of distribution, quality moves accuracy more than diversity does", 0.0),
+        "Q1_quality": ("quality moves it more in distribution than out of it", 0.0),
+        "Q1_diversity": ("diversity moves it out of distribution", 0.0),
         "Q2_in": ("more steps than the fewest help in distribution", 0.0),
         "Q2_out": ("and out of it", 0.0),
-        "Q2_limit": ("the most steps help no more in distribution", 0.0, "below"),
+        "Q2_limit": ("in distribution the last steps add less than the first", 0.0, "below"),
         "Q3_filter": ("those with a right answer are of fewer kinds than as many at random",
                       1.0, "below"),
-        "Q3_front": ("with QDIT's weight diversity rises and quality falls: ranks at .8", 0.8),
+        "Q3_vendi": ("with QDIT's weight of diversity the Vendi score rises", 0.0),
+        "Q3_quality": ("and quality falls", 0.0, "below"),
     }  # fmt: skip
     fields = "claim", "threshold", "direction"
     return ConfigDict({name: dict(zip(fields, of, strict=False)) for name, of in found.items()})

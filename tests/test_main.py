@@ -86,7 +86,7 @@ OWN_FIGURES = {
     "scaling_laws": {"sphere2_in_16_alpha_data", "sums_alpha_data", "S4_depth_statistic"},
     "chart_autoencoder": {"sphere2_charts_64_error", "torus_plain_64_error", "C6_statistic"},
     "generator": {"sphere3_sinkhorn_32_w1", "floor_S2_40", "W3_below_statistic"},
-    "qdc_dials": {"base_in_accuracy", "diversity_out_effect", "Q3_front_statistic"},
+    "qdc_dials": {"base_in_accuracy", "diversity_out_effect", "Q3_vendi_statistic"},
     "qdc_card": {"few_vendi_1", "wrong_answer", "many_contaminated"},
     "intrinsic_dimension": {"width16_mle_euclidean", "width32_twonn_cosine", "S5_width_statistic"},
 }

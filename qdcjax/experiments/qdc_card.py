@@ -46,10 +46,10 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> text_sets.CardSettings:
     """The settings of the card.
 
     Raises:
-      ValueError: one line that names the field.
+      ValueError, OSError: one line that names the field or the file.
     """
     settings = from_config.make(text_sets.CardSettings, config["card"], "card")
-    text_sets.sources_of(config)
+    text_sets.check_sources(config)
     if config["against"]["n"] < 1 or config["against"]["count"] < 1:
         raise ValueError("against.n and against.count must be at least 1")
     if config["checkpoint"]:

@@ -32,7 +32,11 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     predictions = from_config.predictions(config["predictions"])
     publish.fix_predictions(workdir)
 
-    # 1. A student of each set and seed, all in one program.
+    # 1. What the sets are, and what selections keep of the worst one.
+    described = dials.described(config, workdir, sets)
+    selections = dials.selections(config, workdir, sets, described)
+
+    # 2. A student of each set and seed, all in one program, and its answers.
     tokenizer = own_tokenizer(config, workdir, sets)
     model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
     members = list(itertools.product(sets, config["seeds"]))
@@ -57,7 +61,6 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         mesh,
     )
 
-    # 2. What they answer, and what the sets are.
     answers = {
         name: member_students.ask(
             workdir,
@@ -70,8 +73,6 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         )
         for name, exam in dials.exams_of(sets).items()
     }
-    described = dials.described(config, workdir, sets)
-    selections = dials.selections(config, workdir, described)
     found = find(config["seeds"], sets, answers, described[:], selections[:], predictions)
     return publish.publish(
         workdir,
@@ -91,8 +92,10 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> dict[str, DialSet]:
         name: from_config.make(DialSet, fields, f"sets.{name}")
         for name, fields in config["sets"].items()
     }
-    if "base" not in sets:
+    if dials.BASE not in sets:
         raise ValueError("sets.base is what others are held against")
+    if config["policy"]["pretrained"] or config["policy"]["lora"]["rank"]:
+        raise ValueError("policy.pretrained and policy.lora: these students begin from nothing")
     if not from_config.training(config, "students", mesh).pack:
         raise ValueError("students.pack=0 must be a length, which students of one program share")
     if config["tokens"] < 1:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 Text = str | ArrayLike
 SMOOTHING = 0.1  # what a precision of 0 counts for, in matches
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def expectation_adjusted_distinct(texts: Sequence[Text], vocabulary: int, n: int
 
 
 def self_bleu(texts: Sequence[Text], n: int = 4, smoothing: float = SMOOTHING) -> float:
-    """The mean BLEU of each text with all others as its references; 1 where all are alike.
+    """The mean BLEU of each text with all others as its references; 1 where long ones are alike.
 
     BLEU = min(1, exp(1 − r / c)) · (Π_k p_k)^(1/n), k = 1 … n: c the length of the text, r that of
     the reference nearest to it in length, p_k the share of its k-grams that are in a reference,

@@ -1,8 +1,9 @@
 """Lexical measures of more texts than memory holds: counts, sketches, and a sample at random."""
 
+import collections
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ class DistinctSketch:
     """How many different 64-bit hashes were seen, from the k least of them.
 
     The k-th least of D uniform hashes lies near k / D of their range, so that D ≈ (k − 1) / u_k,
-    with a standard error of D / √(k − 2) (Bar-Yossef et al. 2002, "Counting Distinct Elements in a
-    Data Stream"). Up to k − 1 different ones the count is exact.
+    with a standard error of D / √(k − 2) (Beyer et al. 2007, "On Synopses for Distinct-Value
+    Estimation Under Multiset Operations"). Up to k − 1 different ones the count is exact.
     """
 
     def __init__(self, kept: int = KEPT):
@@ -105,7 +106,8 @@ class Overlap:
     """How much of each text of a test set stands in a stream of others: contamination.
 
     Texts are compared by runs of n words (`ngrams.words`), 13 as in Brown et al. 2020, "Language
-    Models are Few-Shot Learners", appendix C. A test text of fewer words is found as a whole alone.
+    Models are Few-Shot Learners", appendix C. A test text of fewer words is found as a whole alone,
+    and one without words is not found.
     """
 
     def __init__(self, tests: Sequence[str], n: int = 13):
@@ -113,8 +115,8 @@ class Overlap:
             raise ValueError(f"{len(tests)} tests and n={n} must be at least 1")
         self._n, self._count = n, len(tests)
         rows = [words(text) for text in tests]
-        grams, texts = _ngrams(rows, n)[-1]
-        short = np.flatnonzero([len(row) < n for row in rows])
+        grams, texts = self._runs(rows)
+        short = np.flatnonzero([0 < len(row) < n for row in rows])
         grams = np.concatenate([grams, _hashes([" ".join(rows[of]) for of in short])])
         self._texts = np.concatenate([texts, short])
         self._wanted, self._at = np.unique(grams, return_inverse=True)
@@ -124,33 +126,36 @@ class Overlap:
         """Takes in some more texts of the stream."""
         rows = [words(text) for text in texts]
         whole = _hashes([" ".join(row) for row in rows if len(row) < self._n])
-        self._seen |= np.isin(self._wanted, np.concatenate([_ngrams(rows, self._n)[-1][0], whole]))
+        self._seen |= np.isin(self._wanted, np.concatenate([self._runs(rows)[0], whole]))
+
+    def _runs(self, rows: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        (last,) = collections.deque(_ngrams(rows, self._n), maxlen=1)
+        return last
 
     @property
     def shares(self) -> np.ndarray:
         """[tests] the share of each one's runs of n words that the stream had."""
         seen = np.bincount(self._texts, self._seen[self._at], self._count)
-        return seen / np.bincount(self._texts, minlength=self._count)
+        return seen / np.maximum(np.bincount(self._texts, minlength=self._count), 1)
 
 
-def _ngrams(rows: Sequence[Sequence[str]], most: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _ngrams(rows: Sequence[Sequence[str]], most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of the orders 1 … most: the hashes of all n-grams, and the text that each stands in."""
     numbers: dict[str, int] = {}
     flat = [numbers.setdefault(token, len(numbers)) for row in rows for token in row]
     hashes = _hashes(list(numbers))[np.asarray(flat, np.int64)]
     lengths = np.array([len(row) for row in rows], np.int64)
     left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(hashes))
-    text, grams, found = np.repeat(np.arange(len(rows)), lengths), np.zeros_like(hashes), []
+    text, grams = np.repeat(np.arange(len(rows)), lengths), np.zeros_like(hashes)
     for order in range(1, most + 1):
         starts = np.flatnonzero(left >= order)
         grams[starts] = _mixed(grams[starts], hashes[starts + order - 1])
-        found.append((grams[starts], text[starts]))
-    return found
+        yield grams[starts], text[starts]
 
 
 def _share(count: Interval, total: int) -> Interval:
     if not total:
-        raise ValueError("nothing was added that could be counted")
+        return Interval(math.nan, math.nan, math.nan, "nothing to count")
     ends = (end / total for end in (count.value, count.low, count.high))
     return Interval(*ends, count.method).within(0, 1)
 

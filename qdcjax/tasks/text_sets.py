@@ -14,6 +14,7 @@ PROMPTS = ("question", "prompt", "instruction", "problem", "query", "input", "te
 RESPONSES = ("solution", "response", "output", "completion", "answer")
 LINES = (".jsonl", ".json", ".ndjson")
 TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+NO_HUB = (*LINES, ".txt", ".arrow")  # no data set of the hub is called like that
 Pair = tuple[str, str]
 
 
@@ -26,7 +27,8 @@ class TextSet:
         Parquet or CSV; a folder that `datasets` saved; or an id on the hub.
       split, subset: of a folder with several splits, or on the hub.
       prompt, response: names of the fields; empty for the first of `PROMPTS` and `RESPONSES` that
-        is there, or `messages`, whose users' and assistants' turns they then are.
+        is there, where an `input` belongs to an `instruction`. Without a response they are the
+        users' and the assistants' turns of `messages`, if there are any.
     """
 
     path: str
@@ -46,9 +48,17 @@ class TextSet:
             if number == 1:
                 prompt, response = self._fields(row)
             if prompt == "messages":
-                yield _of_messages(row.get(prompt))
+                try:
+                    yield _of_messages(row.get(prompt))
+                except (AttributeError, TypeError):
+                    raise ValueError(
+                        f"{self.path}, row {number}: messages must be a list of role and content"
+                    ) from None
             else:
-                yield _text(row.get(prompt)), _text(row.get(response))
+                asked = [_text(row.get(prompt))]
+                if prompt.lower() == "instruction" and not self.prompt:
+                    asked.append(_text(row.get("input")))
+                yield "\n".join(filter(None, asked)), _text(row.get(response))
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """The rows as they are."""
@@ -57,6 +67,10 @@ class TextSet:
         suffix = Path(name).suffix
         if path.is_dir():
             yield from self._folder()
+        elif suffix not in TABLES and (self.path.startswith(("/", ".", "~")) or suffix in NO_HUB):
+            if not path.is_file():
+                raise FileNotFoundError(f"{self.path}: there is no such file or folder")
+            yield from _lines(path)
         elif suffix not in LINES and suffix not in TABLES:
             subset = self.subset or None
             yield from datasets.load_dataset(self.path, subset, split=self.split, streaming=True)
@@ -87,7 +101,7 @@ class TextSet:
         prompt = self.prompt or next(iter(prompts), "")
         responses = [called[name] for name in RESPONSES if name in called]
         response = self.response or next((name for name in responses if name != prompt), "")
-        if not prompt and not response and "messages" in row:
+        if not (self.prompt or response) and "messages" in row:
             return "messages", "messages"
         if not prompt:
             raise ValueError(
@@ -128,7 +142,12 @@ def _listed(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    """UTF-8 that can be written; of a list of turns or parts, their texts."""
+    if isinstance(value, (list, tuple)):
+        return "\n".join(_text(part) for part in value)
+    if isinstance(value, dict):
+        return _text(value.get("content", value.get("text")))
+    return "" if value is None else str(value).encode(errors="replace").decode()
 
 
 def _of_messages(turns: Any) -> Pair:

@@ -29,6 +29,7 @@ def test_few_texts_are_counted_exactly():
         found = stream.distinct_n(n)
         assert found.value == found.low == pytest.approx(distinct_n(texts, n))
     assert stream.distinct_texts().value == pytest.approx(102 / 103)
+    assert TextStream().distinct_n(1).method == "nothing to count"
 
 
 def test_many_are_counted_within_the_sketch_s_error():
@@ -77,6 +78,9 @@ def test_contamination_is_found_whatever_case_and_marks():
     overlap.add(["He said: ONE, two; three four. Then nothing", "eight nine ten"])
     overlap.add(["too short!", "too short to be whole"])
     np.testing.assert_allclose(overlap.shares, [2 / 4, 1 / 2, 1, 0])
+    foreign = Overlap(["你好吗", "?!", "Что это"], n=3)
+    foreign.add(["完全不同的东西", "!!", "что это"])
+    np.testing.assert_allclose(foreign.shares, [0, 0, 1])
 
 
 def test_blocks_of_one_size():
@@ -97,7 +101,6 @@ def test_blocks_of_one_size():
     [
         (lambda: DistinctSketch(2), "kept=2 must be at least 3"),
         (lambda: TextStream(()), r"orders=\(\) and sampled=20000 must be at least 1"),
-        (lambda: TextStream().distinct_n(1), "nothing was added that could be counted"),
         (lambda: Overlap([]), "0 tests and n=13 must be at least 1"),
         (lambda: at_size(len, [1, 2], 3), "size=3 must be from 1 to the 2 samples"),
     ],

@@ -53,6 +53,15 @@ def test_folders_of_arrow(tmp_path):
     [
         ({"instruction": "a", "output": "b"}, {}, ("a", "b")),
         ({"text": "a"}, {}, ("a", "")),
+        ({"instruction": "do", "input": "it", "output": "b"}, {}, ("do\nit", "b")),
+        ({"instruction": "do", "input": "", "output": "b"}, {}, ("do", "b")),
+        (
+            {"prompt": "u", "messages": [{"role": "user", "content": "u"},
+                                         {"role": "assistant", "content": [{"text": "a"}]}]},
+            {}, ("u", "a"),
+        ),
+        ({"prompt": [{"role": "user", "content": "u"}], "completion": "b"}, {}, ("u", "b")),
+        ({"text": "a \ud800"}, {}, ("a ?", "")),
         ({"ID": 3, "Question": "a", "Answer": 7.0}, {}, ("a", "7.0")),
         ({"question": "a", "solution": "b", "answer": "c"}, {}, ("a", "b")),
         ({"question": "a", "solution": "b", "answer": 7}, {"response": "answer"}, ("a", "7")),
@@ -81,6 +90,12 @@ def test_fields_are_found_by_their_names(tmp_path, row, fields, expected):
         ('{"x": 1}\n', {}, ValueError, "name the field of the prompt; there are x"),
         ('{"x": 1}\n', {"prompt": "y"}, ValueError, "no field 'y', but x"),
         (None, {}, FileNotFoundError, "there is no such file"),
+        (
+            '{"messages": ["a"]}\n',
+            {},
+            ValueError,
+            "row 1: messages must be a list of role and content",
+        ),
     ],
 )
 def test_rubbish_is_told_in_one_line(tmp_path, text, fields, error, words):

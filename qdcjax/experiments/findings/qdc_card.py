@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from qdcjax.experiments.stages.text_sets import CardSettings, Read
 from qdcjax.measures import diversity
 from qdcjax.measures.complexity import compression
-from qdcjax.measures.intervals import NOT_MEASURED, Interval, bootstrap
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, bootstrap, students_t
 from qdcjax.measures.ngrams import rouge_l
 from qdcjax.measures.subsamples import at_size
 
@@ -39,11 +39,15 @@ DIVERSITY = {
     "vendi_inf": "Vendi score, order ∞",
     "cosine_distance": "mean cosine distance",
     "nearest_distance": "mean distance to the nearest",
-    "facility_location": "how well a tenth stands for all",
+    "facility_location": "how well a tenth stands for all (less is more diverse)",
     "cells": "kinds of solutions, exp of their entropy",
     "coverage": "kinds of solutions / those of all sets",
     "operator_sequences": "distinct sequences of operators",
 }
+SHARES = ("distinct_1", "distinct_2", "self_bleu", "coverage", "operator_sequences")
+MOSTLY = 0.8  # of a test prompt's runs of words that a set has: then it is there
+PAIRED = 4_000  # samples whose nearest pairs are looked for
+NEAR = 5  # others that a sample may be paired with
 Samples = Mapping[str, Sequence]  # a table of `text_samples.described`
 
 
@@ -91,26 +95,30 @@ def find(
     for name, of in sets.items():
         found = dict(of.counts)
         for column in (*QUALITY, *COMPLEXITY):
-            found[column] = mean_of(samples[name][column])
+            found[column] = mean_of(samples[name][column], of.prompts)
         for measure, figure in measures_of(of, samples[name], embeddings[name], cells).items():
-            found[measure] = at_size(figure, np.arange(len(of.prompts)), settings.size)
-        if len(of.contaminated):
-            rows = range(len(of.contaminated))
-            found["contaminated"] = bootstrap(of.contaminated > 0, rows)
-            found["contaminated_share"] = bootstrap(of.contaminated, rows)
+            value = at_size(figure, np.arange(len(of.prompts)), settings.size)
+            found[measure] = value.within(0, 1) if measure in SHARES else value
+        if len(of.contaminated) > 1:
+            for column, values in (
+                ("contaminated", of.contaminated >= MOSTLY),
+                ("contaminated_share", of.contaminated),
+            ):
+                mean = students_t(values.astype(float)).within(0, 1)
+                method = mean.method.replace("seeds", "tests")
+                found[column] = dataclasses.replace(mean, method=method)
         results |= {f"{name}_{measure}": value for measure, value in found.items()}
     labels, clusters = clustered(sets, embeddings, settings)
     copies = {name: nearest_pairs(sets[name].texts, embeddings[name], settings) for name in sets}
     return Findings(results, copies, clusters, labels, principal(embeddings))
 
 
-def mean_of(values: Sequence[float]) -> Interval:
-    """The mean of what is known, resampled by row."""
-    known = np.asarray(values, float)
-    known = known[~np.isnan(known)]
-    if not len(known):
+def mean_of(values: Sequence[float], prompts: Sequence[str]) -> Interval:
+    """The mean of what is known, resampled by prompt."""
+    known = ~np.isnan(np.asarray(values, float))
+    if not known.any():
         return dataclasses.replace(NOT_MEASURED, method="no sample has it")
-    return bootstrap(known, np.arange(len(known)))
+    return bootstrap(np.asarray(values, float)[known], np.asarray(prompts, object)[known].tolist())
 
 
 def measures_of(
@@ -145,18 +153,22 @@ def measures_of(
 def nearest_pairs(
     texts: Sequence[str], embeddings: np.ndarray, settings: CardSettings
 ) -> list[tuple[float, float, str, str]]:
-    """The pairs of texts with the largest cosine; each text is in one pair at most."""
-    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    """The pairs of texts with the largest cosine, greedily; each text is in one pair at most.
+
+    Of the first `PAIRED` samples, each with the `NEAR` others nearest to it.
+    """
+    unit = embeddings[:PAIRED]
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     similar = unit @ unit.T
     np.fill_diagonal(similar, -np.inf)
-    other = similar.argmax(axis=1)
+    near = np.argsort(-similar, axis=1, kind="stable")[:, :NEAR]
+    pairs = {(min(a, b), max(a, b)) for a, row in enumerate(near.tolist()) for b in row if a != b}
     found, used = [], set()
-    for row in np.argsort(-similar[np.arange(len(other)), other], kind="stable").tolist():
-        pair = {row, int(other[row])}
-        if not pair & used and len(found) < settings.examples:
-            used |= pair
-            one, two = (texts[number] for number in sorted(pair))
-            found.append((float(similar[row, other[row]]), rouge_l(one, two), one, two))
+    for a, b in sorted(pairs, key=lambda pair: (-similar[pair], pair)):
+        if a not in used and b not in used and len(found) < settings.examples:
+            used |= {a, b}
+            cosine = float(similar[a, b])
+            found.append((cosine, rouge_l(texts[a], texts[b]), texts[a], texts[b]))
     return found
 
 
@@ -166,7 +178,8 @@ def clustered(
     """k-means of all sets' directions, and the clusters, the largest first."""
     whole = np.concatenate(list(embeddings.values()))
     whole = whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-12)
-    fitted = KMeans(min(settings.clusters, len(whole)), n_init=4, random_state=0).fit(whole)
+    different = len(np.unique(whole.round(6), axis=0))
+    fitted = KMeans(min(settings.clusters, different), n_init=4, random_state=0).fit(whole)
     order = np.argsort(-np.bincount(fitted.labels_, minlength=fitted.n_clusters), kind="stable")
     every = np.argsort(order)[fitted.labels_]
     far = np.linalg.norm(whole - fitted.cluster_centers_[fitted.labels_], axis=1)
@@ -178,6 +191,8 @@ def clustered(
     clusters = []
     for cluster in range(fitted.n_clusters):
         own = np.flatnonzero(every == cluster)
+        if not len(own):  # the last ones, where points are alike but for rounding
+            continue
         nearest = own[np.argsort(far[own], kind="stable")]
         examples = list(dict.fromkeys(texts[row] for row in nearest[: 10 * settings.examples]))
         shares = {name: float(np.mean(of == cluster)) for name, of in labels.items()}

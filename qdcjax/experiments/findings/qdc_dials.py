@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
-from qdcjax.experiments.stages.dials import DIALS, DialSet
+from qdcjax.experiments.stages.dials import DIALS, DialSet, levels_of
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
-BASE = "base"
 IN = "in"
 Columns = Mapping[str, Sequence]
 
@@ -103,11 +101,14 @@ def find(
                 results[f"{dial}_{test}_effect"] = of_seeds(effect)
     statistics: dict[str, Callable[[], np.ndarray | None]] = {
         "Q1": lambda: interaction(found),
+        "Q1_quality": lambda: gap(found, "quality"),
+        "Q1_diversity": lambda: found.effect("diversity", "out"),
         "Q2_in": lambda: found.between("complexity", IN, 0),
         "Q2_out": lambda: found.between("complexity", "out", 0),
-        "Q2_limit": lambda: found.between("complexity", IN, len(found.levels["complexity"]) - 2),
+        "Q2_limit": lambda: curvature(found),
         "Q3_filter": lambda: kept_diversity(selections, seeds),
-        "Q3_front": lambda: monotone(selections, seeds),
+        "Q3_vendi": lambda: of_weight(selections, seeds, "vendi"),
+        "Q3_quality": lambda: of_weight(selections, seeds, "quality"),
     }
     verdicts = []
     for name, prediction in predictions.items():
@@ -124,15 +125,6 @@ def accuracy(answers: Columns, name: str, seeds: Sequence[int]) -> np.ndarray:
     return np.array([right[(cells == name) & (seed == of)].mean() for of in seeds])
 
 
-def levels_of(sets: Mapping[str, DialSet], dial: str) -> list[str]:
-    """The sets that differ from the base in this dial alone, and the base, by its value."""
-    fixed = {of: getattr(sets[BASE], of) for of in DIALS if of != dial}
-    alike = [
-        name for name, of in sets.items() if all(getattr(of, f) == v for f, v in fixed.items())
-    ]
-    return sorted(alike, key=lambda name: getattr(sets[name], dial))
-
-
 def figures_of(described: Columns, name: str, seeds: Sequence[int]) -> dict[str, Interval]:
     """What the sets are, over seeds: right answers and steps, templates, steps a problem."""
     sets, seed = np.asarray(described["set"]), np.asarray(described["seed"])
@@ -145,13 +137,23 @@ def figures_of(described: Columns, name: str, seeds: Sequence[int]) -> dict[str,
     return {words: of_seeds(values) for words, values in found.items()}
 
 
+def gap(found: Accuracies, dial: str) -> np.ndarray | None:
+    """A dial's effect in distribution − out of it."""
+    within, out = found.effect(dial, IN), found.effect(dial, "out")
+    return None if within is None or out is None else within - out
+
+
 def interaction(found: Accuracies) -> np.ndarray | None:
     """Q1: (in − out) of quality's effect − that of diversity's."""
-    parts = {(d, t): found.effect(d, t) for d in ("quality", "diversity") for t in (IN, "out")}
-    if any(part is None for part in parts.values()):
-        return None
-    gaps = [parts[dial, IN] - parts[dial, "out"] for dial in ("quality", "diversity")]
-    return gaps[0] - gaps[1]
+    gaps = [gap(found, dial) for dial in ("quality", "diversity")]
+    return None if any(of is None for of in gaps) else gaps[0] - gaps[1]
+
+
+def curvature(found: Accuracies) -> np.ndarray | None:
+    """Q2: what the last level of complexity adds in distribution − what the first added."""
+    last = found.between("complexity", IN, len(found.levels["complexity"]) - 2)
+    first = found.between("complexity", IN, 0)
+    return None if last is None or first is None else last - first
 
 
 def _of(selections: Columns, way: str, seed: int, column: str) -> np.ndarray:
@@ -168,14 +170,12 @@ def kept_diversity(selections: Columns, seeds: Sequence[int]) -> np.ndarray:
     return kept / other
 
 
-def monotone(selections: Columns, seeds: Sequence[int]) -> np.ndarray:
-    """Q3: the lesser rank correlation of QDIT's weight with diversity, and with less quality."""
+def of_weight(selections: Columns, seeds: Sequence[int], column: str) -> np.ndarray:
+    """Q3: a figure of what QDIT keeps at its largest weight of diversity − at its least."""
     found = []
     for seed in seeds:
-        alphas = _of(selections, "qdit", seed, "alpha")
-        up = spearmanr(alphas, _of(selections, "qdit", seed, "covered")).statistic
-        down = spearmanr(alphas, -_of(selections, "qdit", seed, "quality")).statistic
-        found.append(min(up, down))
+        values = _of(selections, "qdit", seed, column)
+        found.append(values[-1] - values[0])
     return np.array(found)
 
 

@@ -71,10 +71,13 @@ def counts_section(found: Findings, samples: Mapping[str, Samples]) -> Section:
         "distinct_1_of_all": "distinct words / words",
         "distinct_2_of_all": "distinct pairs of words / pairs",
         "distinct_3_of_all": "distinct triples of words / triples",
-        "contaminated": "test prompts that share a run of words",
+        "contaminated": "test prompts of which four fifths of the runs of words are there",
         "contaminated_share": "test prompts' runs of words that are there",
     }
-    text = "Of the whole sets. These shares fall with the size of a set: compare those below."
+    text = (
+        "Of the whole sets. These shares fall with the size of a set: compare those below. Texts "
+    )
+    text += "of one template share runs of words too, and are no copies."
     return Section("Counts", text, tables=[table(found, samples, rows)])
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from qdcjax.experiments.findings.qdc_dials import BASE, Findings
+from qdcjax.experiments.findings.qdc_dials import Findings
 from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
-from qdcjax.experiments.stages.dials import DIALS, DialSet
+from qdcjax.experiments.stages.dials import BASE, DIALS, DialSet
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
 from qdcjax.workdir import Workdir

@@ -29,7 +29,9 @@ from qdcjax.tasks.word_problems import (
 from qdcjax.workdir import Workdir
 
 DIALS = ("quality", "diversity", "complexity")
-SPARE = 1.3  # problems that are drawn, beside what the tokens are thought to need
+BASE = "base"  # the set that others are held against
+DRAWS = 50  # of as many problems at random as a filter keeps
+SPARE = 1.05  # problems that are drawn, beside what the tokens are thought to need
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +58,6 @@ class DialSet:
             )
         if not 1 <= self.complexity <= DEEPEST:
             raise ValueError(f"complexity={self.complexity} must be from 1 to {DEEPEST} steps")
-
-    @property
-    def misconceptions(self) -> Misconceptions:
-        """That make the solutions."""
-        return Misconceptions(hard=1.0 if self.quality < 1 else 0.0, err=1 - self.quality)
 
 
 DEEPEST = 5
@@ -92,12 +89,13 @@ def training_set(
     Raises:
       ValueError: there are not so many problems, or one is longer than `max_length`.
     """
-    found: list[Example] = []
-    count, total = 1_000, 0
-    while total < tokens:
+    count = max(1, tokens // 100)
+    while True:
         found = examples_of(pairs_of(of, count, largest, seed), tokenizer, max_length)
         total = sum(len(example["tokens"]) for example in found)
-        count = int(SPARE * count * max(1.0, tokens / total)) + 1
+        if total >= tokens:
+            break
+        count = int(SPARE * count * tokens / total) + 1
     ends = np.cumsum([len(example["tokens"]) for example in found])
     return found[: int(np.searchsorted(ends, tokens, side="right"))]
 
@@ -105,7 +103,7 @@ def training_set(
 def pairs_of(of: DialSet, count: int, largest: int, seed: int) -> list[Problem]:
     """Training problems with the solutions that are learned."""
     problems = task_of(of, largest, seed).problems("train", count)
-    return list(demonstrations(problems, of.misconceptions))
+    return list(demonstrations(problems, Misconceptions(1.0, 1 - of.quality, seed + 1)))
 
 
 def examples_of(
@@ -156,6 +154,15 @@ def exam_problems(
     return task, task.problems(split, config["evaluation"]["questions"])
 
 
+def levels_of(sets: Mapping[str, DialSet], dial: str) -> list[str]:
+    """The sets that differ from the base in this dial alone, and the base, by its value."""
+    fixed = {of: getattr(sets[BASE], of) for of in DIALS if of != dial}
+    alike = [
+        name for name, of in sets.items() if all(getattr(of, f) == v for f, v in fixed.items())
+    ]
+    return sorted(alike, key=lambda name: getattr(sets[name], dial))
+
+
 def described(
     config: Mapping[str, Any], workdir: Workdir, sets: Mapping[str, DialSet]
 ) -> datasets.Dataset:
@@ -180,17 +187,23 @@ def described(
 
 
 def selections(
-    config: Mapping[str, Any], workdir: Workdir, table: datasets.Dataset
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    sets: Mapping[str, DialSet],
+    table: datasets.Dataset,
 ) -> datasets.Dataset:
-    """Table `selections`: subsets of the set with the lowest quality, by QDIT and by a filter.
+    """Table `selections`: subsets of the set that has the lowest quality and is the base otherwise.
 
-    `selection.count` of its described problems are kept, at each weight `alpha` of diversity; their
-    quality is the share of right steps. Those whose answer is right are kept by the filter, whose
-    diversity is held against as many at random. Columns `seed`, `way` (`qdit`, `right`, `random`),
-    `alpha`, `quality`, `vendi`, `covered` (facility location), `cells` (exp of their entropy).
+    `selection.count` of its described problems are kept by QDIT, at each weight `alpha` of
+    diversity; their quality is the share of right steps. Those whose answer is right are kept by
+    the filter, and held against as many at random, the mean over draws: a solution of more steps is
+    less often right, so that kinds, which are templates with a number of steps, get fewer.
+
+    Columns `seed`, `way` (`qdit`, `right`, `random`), `alpha`, `quality`, `vendi`, `covered`
+    (facility location), `cells` (exp of their entropy).
     """
     of, every = config["selection"], table[:]
-    worst = min(config["sets"], key=lambda name: config["sets"][name]["quality"])
+    worst = levels_of(sets, "quality")[0]
 
     def make(seed: int) -> dict[str, list]:
         own = [
@@ -215,8 +228,15 @@ def selections(
             row_of("qdit", alpha, qdit(quality, embeddings, of["count"], alpha))
             for alpha in of["alphas"]
         ]
-        random_ones = np.random.default_rng(seed).permutation(len(own))[: len(right)]
-        rows += [row_of("right", math.nan, right), row_of("random", math.nan, random_ones)]
+        rng = np.random.default_rng(seed)
+        drawn = [
+            row_of("random", math.nan, rng.permutation(len(own))[: len(right)])
+            for _ in range(DRAWS)
+        ]
+        mean = {
+            name: float(np.mean([of[name] for of in drawn])) for name in drawn[0] if name != "way"
+        }
+        rows += [row_of("right", math.nan, right), {**mean, "way": "random", "seed": seed}]
         return columns(rows)
 
     seeds = list(config["seeds"])

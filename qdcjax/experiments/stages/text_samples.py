@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 from jax.sharding import Mesh
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tables import columns
@@ -56,15 +56,16 @@ def embeddings(
 
 
 def lsa(texts: Sequence[str], width: int) -> np.ndarray:
-    """[n, width] singular vectors of the tf-idf of words and pairs of words.
+    """[n, width] singular vectors, times their values, of the tf-idf of words and pairs of words.
 
-    Of Deerwester et al. 1990, "Indexing by Latent Semantic Analysis".
+    Of Deerwester et al. 1990, "Indexing by Latent Semantic Analysis". Words are hashed, and marks
+    count as such, so that no text is without any.
     """
-    words = TfidfVectorizer(
-        sublinear_tf=True, ngram_range=(1, 2), max_features=50_000, token_pattern=r"\b\w+\b"
+    hashed = HashingVectorizer(
+        n_features=1 << 18, ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", alternate_sign=False
     )
-    found = words.fit_transform(texts)
-    return TruncatedSVD(min(width, found.shape[1] - 1), random_state=0).fit_transform(found)
+    found = TfidfTransformer(sublinear_tf=True).fit_transform(hashed.transform(texts))
+    return TruncatedSVD(width, random_state=0).fit_transform(found)
 
 
 def _mean_states(texts: Sequence[str], policy: StoredModel) -> np.ndarray:

@@ -1,7 +1,10 @@
 """Sets of prompts and responses that a card describes: streamed, counted, sampled."""
 
 import dataclasses
+import hashlib
 import itertools
+import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,22 @@ from qdcjax.tasks.word_problems.misconceptions import Misconceptions, demonstrat
 from qdcjax.training.processes import is_writer
 from qdcjax.workdir import Workdir
 
-AT_ONCE = 20_000  # samples that are counted together
+AT_ONCE, CHARACTERS = 20_000, 4_000_000  # samples that are counted together, at most
+ENDINGS = r"(\.(jsonl|json|ndjson|parquet|csv|tsv))?(\.gz)?$"
 ORDERS = (1, 2, 3)  # n-grams that are counted
-Source = Callable[[], Iterator[Pair]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a set comes from.
+
+    Attributes:
+      path: a file, a folder, or an id on the hub; empty where it is generated.
+      pairs: its samples.
+    """
+
+    path: str
+    pairs: Callable[[], Iterator[Pair]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +61,11 @@ class CardSettings:
     examples: int = 5
 
     def __post_init__(self):
-        for name in ("sampled", "size", "width", "clusters", "examples"):
+        for name in ("width", "clusters", "examples"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 2")
+        if self.size < 10:
+            raise ValueError(f"size={self.size} must be at least 10")
         if self.size > self.sampled:
             raise ValueError(f"size={self.size} must be at most sampled={self.sampled}")
         if self.embedding not in ("lsa", "policy"):
@@ -64,16 +82,18 @@ def sources_of(config: Mapping[str, Any]) -> dict[str, Source]:
     """
     if not config["data"]["path"]:
         return {name: _generated(config, name) for name in config["sets"]}
-    paths = [Path(path) for path in config["data"]["path"].split(",")]
-    names = [path.name.split(".")[0] for path in paths]
+    paths = [Path(path.strip()) for path in config["data"]["path"].split(",")]
+    names = [re.sub(ENDINGS, "", path.name) for path in paths]
     if len(set(names)) < len(names):
         names = [f"{path.parent.name}_{name}" for path, name in zip(paths, names, strict=True)]
     if len(set(names)) < len(names):
         raise ValueError(f"data.path: two sets are called {max(names, key=names.count)!r}")
-    return {
-        name: from_config.make(TextSet, config["data"] | {"path": str(path)}, "data").pairs
-        for name, path in zip(names, paths, strict=True)
-    }
+    found = {}
+    for name, path in zip(names, map(str, paths), strict=True):
+        found[name] = Source(
+            path, from_config.make(TextSet, config["data"] | {"path": path}, "data").pairs
+        )
+    return found
 
 
 def _generated(config: Mapping[str, Any], name: str) -> Source:
@@ -87,7 +107,7 @@ def _generated(config: Mapping[str, Any], name: str) -> Source:
         for problem in demonstrations(task.problems("train", count), solvers):
             yield problem.question, problem.solution
 
-    return pairs
+    return Source("", pairs)
 
 
 def tests_of(config: Mapping[str, Any]) -> list[str]:
@@ -124,41 +144,90 @@ class Read:
         return ["\n".join(pair) for pair in zip(self.prompts, self.responses, strict=True)]
 
 
+def check_sources(config: Mapping[str, Any]) -> None:
+    """Raises ValueError or OSError, one line, where a set has no row that can be read."""
+    for name, source in sources_of(config).items():
+        if next(source.pairs(), None) is None:
+            raise ValueError(f"data.path: there is nothing in {name}")
+    if config["against"]["path"] and not tests_of(
+        config | {"against": config["against"] | {"count": 1}}
+    ):
+        raise ValueError(f"against.path={config['against']['path']}: there is nothing in it")
+
+
 def read(
     config: Mapping[str, Any], workdir: Workdir, name: str, source: Source, settings: CardSettings
 ) -> Read:
-    """Stage `set-<name>`: the whole set counted, and a sample of it."""
+    """Stage `set-<name>`: the whole set counted, and a sample of it.
+
+    Raises:
+      ValueError: fewer samples than are compared, or the file is another one than was counted.
+    """
+    contents = [_contents(path) for path in (source.path, config["against"]["path"])]
 
     def make(folder: Path) -> None:
         stream = TextStream(ORDERS, settings.sampled, config["seed"])
         tests = tests_of(config)
         overlap = Overlap(tests, config["against"]["n"]) if tests else None
         empty = 0
-        pairs = source()
-        while some := list(itertools.islice(pairs, AT_ONCE)):
+        for some in _parts(source.pairs()):
             kept = [pair for pair in some if pair[0].strip()]
             empty += len(some) - len(kept)
-            texts = ["\n".join(pair) for pair in kept]
-            stream.add(texts, kept)
-            if overlap:
-                overlap.add(texts)
-        if stream.texts < settings.size:
-            raise ValueError(
-                f"{name}: {stream.texts:,} samples with a prompt ({empty:,} without), and "
-                f"card.size={settings.size:,} are compared"
-            )
+            stream.add(["\n".join(pair) for pair in kept], kept)
+            if overlap and kept:
+                overlap.add([text for pair in kept for text in pair])
         counts = {"samples": stream.texts, "tokens": stream.tokens, "without_prompt": empty}
         estimates = {"distinct_texts": stream.distinct_texts()}
         estimates |= {f"distinct_{n}_of_all": stream.distinct_n(n) for n in ORDERS}
+        prompts = [prompt for prompt, _ in stream.sample]
+        responses = [response for _, response in stream.sample]
+        shutil.rmtree(folder / "sample", ignore_errors=True)  # of a run that was killed
+        write_part(folder / "sample", {"prompt": prompts, "response": responses})
         if is_writer():
             shares = overlap.shares.tolist() if overlap else []
             of = {name: dataclasses.asdict(found) for name, found in estimates.items()}
-            write_json(folder / "counts.json", {"counts": counts, "of": of, "tests": shares})
-        prompts, responses = zip(*stream.sample, strict=True)
-        write_part(folder / "sample", {"prompt": prompts, "response": responses})
+            found = {"counts": counts, "of": of, "tests": shares, "contents": contents}
+            write_json(folder / "counts.json", found)
 
-    folder = workdir.stage(f"set-{name}", ["seed", "data", "against", "sets", "card"], [], make)
+    reads = ["seed", "data", "against", "card.sampled"]
+    if not config["data"]["path"]:
+        reads.append(f"sets.{name}")
+    folder = workdir.stage(f"set-{name}", reads, [], make)
     found = read_json(folder / "counts.json")
-    counts = found["counts"] | {of: Interval(**ends) for of, ends in found["of"].items()}
+    if found["contents"] != contents:
+        raise ValueError(f"{name} has changed since it was counted: use --redo=set-{name}")
+    counts = found["counts"]
+    if counts["samples"] < settings.size:
+        raise ValueError(
+            f"{name}: {counts['samples']:,} samples with a prompt ({counts['without_prompt']:,} "
+            f"without), and card.size={settings.size:,} are compared"
+        )
+    counts |= {of: Interval(**ends) for of, ends in found["of"].items()}
     sample = datasets.load_from_disk(str(folder / "sample"))
     return Read(counts, sample["prompt"][:], sample["response"][:], np.array(found["tests"]))
+
+
+def _parts(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
+    """Pairs in parts of a bounded number and length."""
+    part: list[Pair] = []
+    length = 0
+    for pair in pairs:
+        part.append(pair)
+        length += sum(map(len, pair))
+        if len(part) >= AT_ONCE or length >= CHARACTERS:
+            yield part
+            part, length = [], 0
+    if part:
+        yield part
+
+
+def _contents(path: str) -> list[str]:
+    """Hashes of the files of a set; none on the hub."""
+    where = Path(path)
+    files = sorted(where.rglob("*.arrow")) if where.is_dir() else [where]
+    return [_hash(file) for file in files if file.is_file()]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

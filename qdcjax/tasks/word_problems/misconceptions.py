@@ -29,10 +29,12 @@ class Misconceptions:
     Attributes:
       hard: share of the kinds of steps at which they err.
       err: share of the solvers that err there.
+      seed: of who errs where.
     """
 
     hard: float = 0.0
     err: float = 0.0
+    seed: int = 0
 
     def __post_init__(self):
         for name in ("hard", "err"):
@@ -57,11 +59,12 @@ def _solution(problem: Problem, misconceptions: Misconceptions) -> str:
     name = problem.meta.get("template")
     if name is None:
         raise ValueError(f"misconceptions: {problem.id} is no generated problem")
+    solver = f"{misconceptions.seed}/{problem.id}" if misconceptions.seed else problem.id
     values = {given: str(value) for given, value in problem.meta["givens"].items()}
     *lines, _ = problem.solution.split("\n")
     for step, (move, line) in enumerate(zip(TEMPLATES[name].moves, lines, strict=False)):
         hard = _uniform(f"{name}/{step}") < misconceptions.hard
-        errs = hard and _uniform(f"{problem.id}/{step}") < misconceptions.err
+        errs = hard and _uniform(f"{solver}/{step}") < misconceptions.err
         formula = _OPERATOR.sub(lambda m: INSTEAD[m[0]], move.expression, 1) if errs else None
         found = _computed(formula or move.expression, values) or _computed(move.expression, values)
         expression, values[move.result] = found

@@ -52,7 +52,7 @@ def test_figures_of_every_family():
     assert found["mixed_coverage"].value == pytest.approx(2 / 3)
     assert found["right_vendi_inf"].method == "95 % t over 3 blocks of 10"
     assert found["right_vendi_1"].value < 2 < found["mixed_vendi_1"].value
-    assert found["right_contaminated"].value == 0.5
+    assert found["right_contaminated"].value == 0
     assert found["right_contaminated_share"].value == 0.25
     assert "mixed_contaminated" not in found
     assert found["right_samples"] == 30
@@ -68,15 +68,18 @@ def test_measures_are_of_blocks_of_one_size():
 
 
 def test_means_are_of_what_is_known():
-    assert mean_of([1.0, math.nan, 0.0]).value == 0.5
-    assert math.isnan(mean_of([math.nan]).value)
+    assert mean_of([1.0, math.nan, 0.0], list("abc")).value == 0.5
+    assert math.isnan(mean_of([math.nan], ["a"]).value)
+    assert mean_of([1.0, 1.0, 0.0, 0.0], list("aabb")).method.startswith(
+        "95 % bootstrap over 2 clusters"
+    )
 
 
 def test_nearest_pairs_come_first_and_once():
     embeddings = np.array([[1, 0], [1, 0.01], [0, 1], [0.1, 1], [-1, 0.5], [1, 0.05]])
     texts = ["a b", "a c", "d", "d e", "f", "g"]
     found = nearest_pairs(texts, embeddings, SETTINGS)
-    assert [pair[2:] for pair in found] == [("a b", "a c"), ("d", "d e")]
+    assert [pair[2:] for pair in found] == [("a b", "a c"), ("d", "d e"), ("f", "g")]
     assert found[0][0] > found[1][0] and found[0][1] == pytest.approx(0.5)
 
 

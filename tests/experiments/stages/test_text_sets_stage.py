@@ -43,8 +43,13 @@ def test_a_set_is_counted_whole_and_sampled(tmp_path):
     for prompt, response in zip(found.prompts, found.responses, strict=True):
         assert prompt.split()[1] == response.split()[1]
     np.testing.assert_allclose(found.contaminated, [1 / 3, 0])
-    again = text_sets.read(of, Workdir(tmp_path / "run", of), name, None, SETTINGS)
+    again = text_sets.read(of, Workdir(tmp_path / "run", of), name, source, SETTINGS)
     assert again.prompts == found.prompts
+    written(tmp_path / "some.jsonl", rows[1:])
+    with pytest.raises(
+        ValueError, match="some has changed since it was counted: use --redo=set-some"
+    ):
+        text_sets.read(of, Workdir(tmp_path / "run", of), name, source, SETTINGS)
 
 
 def test_sets_are_named_after_files_and_folders(tmp_path):
@@ -57,7 +62,7 @@ def test_sets_are_named_after_files_and_folders(tmp_path):
 
 def test_generated_sets_have_their_dials(tmp_path):
     of = config()
-    sets = {name: list(source()) for name, source in text_sets.sources_of(of).items()}
+    sets = {name: list(source.pairs()) for name, source in text_sets.sources_of(of).items()}
     assert {name: len(pairs) for name, pairs in sets.items()} == dict.fromkeys(of["sets"], 200)
     wrong = {name: sum(pair not in sets["many"] for pair in pairs) for name, pairs in sets.items()}
     assert 40 < wrong["wrong"] < 160
@@ -98,7 +103,7 @@ def test_embeddings_lie_near_where_texts_are_alike(tmp_path, policy, embedding):
     stored = StoredModel(policy.model, policy.params, policy.tokenizer)
     prompts = ["Tom has 3 bags with 9 pens each."] * 3 + ["A song has 8 lines and 2 verses."] * 3
     sets = {"one": Read({}, prompts, ["a"] * 6, []), "two": Read({}, prompts[::-1], ["a"] * 6, [])}
-    settings = CardSettings(sampled=10, size=5, width=3, embedding=embedding)
+    settings = CardSettings(sampled=10, size=10, width=3, embedding=embedding)
     workdir = Workdir(tmp_path, {"card": {}, "study": "toy"})
     workdir.stage("policy", [], [], lambda folder: None)
     for name in sets:
@@ -113,7 +118,8 @@ def test_embeddings_lie_near_where_texts_are_alike(tmp_path, policy, embedding):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"size": 1}, "size=1 must be at least 2"),
+        ({"size": 9}, "size=9 must be at least 10"),
+        ({"clusters": 1}, "clusters=1 must be at least 2"),
         ({"size": 50}, "size=50 must be at most sampled=30"),
         ({"embedding": "bert"}, "embedding='bert' must be lsa or policy"),
     ],

@@ -72,9 +72,9 @@ gap = total - other
 == cards_around
 draw a 20..60, b 2..20, c 2..20, d 2..20
 give = a / 2
-    {person} has {a} cards and gives half of them to {person2}.
-  > {person2} gets {=} cards.
-  ? How many cards does {person2} get?
+    {person} has {a} cards and deals half of them to {person2}.
+  > {person2} is dealt {=} cards.
+  ? How many cards is {person2} dealt?
 second = give + b
     {person2} had {b} cards before that.
   > {person2} then has {=} cards.
