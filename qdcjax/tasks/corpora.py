@@ -14,6 +14,7 @@ from typing import Protocol
 import datasets
 
 from qdcjax.tasks.problem import Task
+from qdcjax.tasks.text_sets import folder_rows
 
 # Fields in a config of a corpus of texts that are there, whichever kind it is.
 TEXT = {
@@ -143,12 +144,7 @@ class DataSet:
 
     def _rows(self):
         if Path(self.source).is_dir():
-            stored = datasets.load_from_disk(self.source)
-            if not isinstance(stored, datasets.DatasetDict):
-                return stored
-            if self.split not in stored:
-                raise ValueError(f"split={self.split!r} is none of {', '.join(stored)}")
-            return stored[self.split]
+            return folder_rows(self.source, self.split)
         return datasets.load_dataset(
             self.source, self.subset or None, split=self.split, streaming=True
         )

@@ -63,19 +63,15 @@ class TextSet:
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """The rows as they are."""
         path = Path(self.path)
-        name = path.name.removesuffix(".gz")
-        suffix = Path(name).suffix
+        suffix = Path(path.name.removesuffix(".gz")).suffix
+        is_file = suffix in (*TABLES, *NO_HUB) or self.path.startswith(("/", ".", "~"))
         if path.is_dir():
-            yield from self._folder()
-        elif suffix not in TABLES and (self.path.startswith(("/", ".", "~")) or suffix in NO_HUB):
-            if not path.is_file():
-                raise FileNotFoundError(f"{self.path}: there is no such file or folder")
-            yield from _lines(path)
-        elif suffix not in LINES and suffix not in TABLES:
+            yield from folder_rows(self.path, self.split)
+        elif not is_file:
             subset = self.subset or None
             yield from datasets.load_dataset(self.path, subset, split=self.split, streaming=True)
         elif not path.is_file():
-            raise FileNotFoundError(f"{self.path}: there is no such file")
+            raise FileNotFoundError(f"{self.path}: there is no such file or folder")
         elif suffix in TABLES:
             options = {"sep": "\t"} if suffix == ".tsv" else {}
             yield from datasets.load_dataset(
@@ -83,14 +79,6 @@ class TextSet:
             )
         else:
             yield from _lines(path)
-
-    def _folder(self):
-        stored = datasets.load_from_disk(self.path)
-        if not isinstance(stored, datasets.DatasetDict):
-            return stored
-        if self.split not in stored:
-            raise ValueError(f"{self.path}: split={self.split!r} is none of {', '.join(stored)}")
-        return stored[self.split]
 
     def _fields(self, row: Mapping[str, Any]) -> tuple[str, str]:
         for name in filter(None, (self.prompt, self.response)):
@@ -108,6 +96,20 @@ class TextSet:
                 f"{self.path}: name the field of the prompt; there are {', '.join(row)}"
             )
         return prompt, response
+
+
+def folder_rows(path: str, split: str) -> datasets.Dataset:
+    """What `datasets` saved in a folder, of which a split is wanted where it has several.
+
+    Raises:
+      ValueError: it has no such split.
+    """
+    stored = datasets.load_from_disk(path)
+    if not isinstance(stored, datasets.DatasetDict):
+        return stored
+    if split not in stored:
+        raise ValueError(f"{path}: split={split!r} is none of {', '.join(stored)}")
+    return stored[split]
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
