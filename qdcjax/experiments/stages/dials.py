@@ -216,12 +216,15 @@ def selections(
         kinds = [f"{every['template'][row]} {every['steps'][row]}" for row in own]
         embeddings = lsa([every["text"][row] for row in own], of["width"])
 
+        def cells_of(kept: np.ndarray) -> float:
+            return math.exp(cell_entropy([kinds[row] for row in kept]))
+
         def row_of(way: str, alpha: float, kept: np.ndarray) -> dict[str, Any]:
             found = {"seed": seed, "way": way, "alpha": alpha, "quality": quality[kept].mean()}
             return found | {
                 "vendi": vendi_score(embeddings[kept]),
                 "covered": facility_location(embeddings, embeddings[kept]),
-                "cells": math.exp(cell_entropy([kinds[row] for row in kept])),
+                "cells": cells_of(kept),
             }
 
         rows = [
@@ -229,14 +232,11 @@ def selections(
             for alpha in of["alphas"]
         ]
         rng = np.random.default_rng(seed)
-        drawn = [
-            row_of("random", math.nan, rng.permutation(len(own))[: len(right)])
-            for _ in range(DRAWS)
-        ]
-        mean = {
-            name: float(np.mean([of[name] for of in drawn])) for name in drawn[0] if name != "way"
-        }
-        rows += [row_of("right", math.nan, right), {**mean, "way": "random", "seed": seed}]
+        drawn = [rng.permutation(len(own))[: len(right)] for _ in range(DRAWS)]
+        cells = float(np.mean([cells_of(kept) for kept in drawn]))
+        unknown = dict.fromkeys(("alpha", "quality", "vendi", "covered"), math.nan)
+        rows += [row_of("right", math.nan, right)]
+        rows += [{"seed": seed, "way": "random", **unknown, "cells": cells}]
         return columns(rows)
 
     seeds = list(config["seeds"])
