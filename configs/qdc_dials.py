@@ -5,8 +5,9 @@
 Sets of word problems with the same number of tokens differ from a base in one dial
 (arXiv 2412.02980, Q1 to Q3).
 
-Expect, with seeds 0 to 2, in 19 minutes on two busy CPU cores: of held-out templates 2 % right after
-8 templates and 20 % after 32; in distribution 44 % right where 39 % of solutions were (RESULTS.md).
+Expect, with seeds 0 to 2, in 19 minutes on two busy CPU cores: of held-out templates 2 % right
+after 8 templates and 20 % after 32; in distribution 44 % right where 39 % of the solutions were
+(RESULTS.md).
 """
 
 from ml_collections import ConfigDict

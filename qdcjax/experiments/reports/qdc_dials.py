@@ -13,7 +13,7 @@ from qdcjax.workdir import Workdir
 TESTS = {
     "in": "in distribution",
     "templates": "held-out templates",
-    "deeper": "more steps than any set has",
+    "deeper": "more steps than any set",
     "out": "out of distribution",
 }
 X_LABELS = {
@@ -71,17 +71,16 @@ def dials_section(workdir: Workdir, found: Findings, sets: Mapping[str, DialSet]
 
 def front_section(workdir: Workdir, found: Findings) -> Section:
     """Quality against diversity of what QDIT keeps."""
-    alphas = list(found.fronts)
     quality, vendi = zip(*found.fronts.values(), strict=True)
-    panels = {
-        "right steps of what is kept": {"quality": figures.series_of_intervals(alphas, quality)},
-        "Vendi score of what is kept": {"diversity": figures.series_of_intervals(alphas, vendi)},
-    }
-    figure = figures.lines(panels, "weight of diversity")
+    series = figures.series_of_intervals([of.value for of in quality], vendi)
+    panel = {"Vendi score of what is kept": {"QDIT": series}}
+    figure = figures.lines(panel, "share of right steps of what is kept")
     path = figures.save(figure, workdir.path / "figures" / "selection.png")
     text = "QDIT chooses from the set with the fewest right steps, by right steps and by how well "
     text += "what it has chosen stands for the whole."
-    return Section("Selection", text, [Plate(path, "Means over seeds.")])
+    weights = ", ".join(f"{alpha:g}" for alpha in found.fronts)
+    caption = f"Weights of diversity {weights}, from right to left; means over seeds."
+    return Section("Selection", text, [Plate(path, caption)])
 
 
 def sets_section(found: Findings, sets: Mapping[str, DialSet]) -> Section:
