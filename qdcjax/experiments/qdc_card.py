@@ -50,8 +50,8 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> text_sets.CardSettings:
     """
     settings = from_config.make(text_sets.CardSettings, config["card"], "card")
     text_sets.check_sources(config)
-    if config["against"]["n"] < 1 or config["against"]["count"] < 1:
-        raise ValueError("against.n and against.count must be at least 1")
+    if not 1 <= config["against"]["n"] <= 100 or config["against"]["count"] < 2:
+        raise ValueError("against.n must be from 1 to 100 words, and against.count at least 2")
     if config["checkpoint"]:
         find_policy(config["checkpoint"], config["model"])
     elif settings.embedding == "policy":

@@ -19,7 +19,7 @@ def at_size(
 
     Blocks do not overlap, so that their figures are independent draws of what a set of that size
     has, and sets of any number of samples can be compared. A set of fewer than two blocks has a
-    value and no interval.
+    value and no interval; one with a block for which the measure is NaN has neither.
 
     Args:
       measure: of a list, or of an array of rows.
@@ -36,6 +36,8 @@ def at_size(
     order = np.random.default_rng(seed).permutation(len(samples))
     blocks = order[: min(most, len(samples) // size) * size].reshape(-1, size)
     values = [measure(_rows(samples, block)) for block in blocks]
+    if np.isnan(values).any():
+        return Interval(math.nan, math.nan, math.nan, f"not of every block of {size:,}")
     if len(values) == 1:
         return Interval(float(values[0]), math.nan, math.nan, f"one block of {size:,}")
     found = students_t(values)

@@ -1,8 +1,12 @@
 """Sets of prompts and responses that are there: JSONL and other files, Arrow folders, the hub."""
 
+import csv
 import dataclasses
+import glob
 import gzip
+import itertools
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,16 @@ import datasets
 PROMPTS = ("question", "prompt", "instruction", "problem", "query", "input", "text")
 RESPONSES = ("solution", "response", "output", "completion", "answer")
 LINES = (".jsonl", ".json", ".ndjson")
-TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
-NO_HUB = (*LINES, ".txt", ".arrow")  # no data set of the hub is called like that
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+LONGEST = 100_000_000  # characters of a field
+FIRST = 100  # rows that are looked through for fields
+NO_HUB = (
+    *LINES,
+    *SEPARATORS,
+    ".parquet",
+    ".txt",
+    ".arrow",
+)  # no data set of the hub is called like that
 Pair = tuple[str, str]
 
 
@@ -44,9 +56,12 @@ class TextSet:
           ValueError: a line that is no JSON object, or a field that is not there.
           FileNotFoundError: there is nothing at that path.
         """
-        for number, row in enumerate(self.rows(), start=1):
-            if number == 1:
-                prompt, response = self._fields(row)
+        rows = iter(self.rows())
+        head = list(itertools.islice(rows, FIRST))
+        if not head:
+            return
+        prompt, response = self._fields({name: None for row in head for name in row})
+        for number, row in enumerate(itertools.chain(head, rows), start=1):
             if prompt == "messages":
                 try:
                     yield _of_messages(row.get(prompt))
@@ -64,7 +79,7 @@ class TextSet:
         """The rows as they are."""
         path = Path(self.path)
         suffix = Path(path.name.removesuffix(".gz")).suffix
-        is_file = suffix in (*TABLES, *NO_HUB) or self.path.startswith(("/", ".", "~"))
+        is_file = suffix in NO_HUB or self.path.startswith(("/", ".", "~"))
         if path.is_dir():
             yield from folder_rows(self.path, self.split)
         elif not is_file:
@@ -72,11 +87,13 @@ class TextSet:
             yield from datasets.load_dataset(self.path, subset, split=self.split, streaming=True)
         elif not path.is_file():
             raise FileNotFoundError(f"{self.path}: there is no such file or folder")
-        elif suffix in TABLES:
-            options = {"sep": "\t"} if suffix == ".tsv" else {}
+        elif suffix == ".parquet":
+            files = glob.escape(self.path)
             yield from datasets.load_dataset(
-                TABLES[suffix], data_files=self.path, split="train", streaming=True, **options
+                "parquet", data_files=files, split="train", streaming=True
             )
+        elif suffix in SEPARATORS:
+            yield from _table(path, SEPARATORS[suffix])
         else:
             yield from _lines(path)
 
@@ -102,9 +119,12 @@ def folder_rows(path: str, split: str) -> datasets.Dataset:
     """What `datasets` saved in a folder, of which a split is wanted where it has several.
 
     Raises:
-      ValueError: it has no such split.
+      ValueError: it has no such split, or no row.
     """
-    stored = datasets.load_from_disk(path)
+    try:
+        stored = datasets.load_from_disk(path)
+    except IndexError:  # a data set without rows is saved, and not loaded
+        raise ValueError(f"{path}: there is nothing in it") from None
     if not isinstance(stored, datasets.DatasetDict):
         return stored
     if split not in stored:
@@ -114,28 +134,47 @@ def folder_rows(path: str, split: str) -> datasets.Dataset:
 
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
-        if lines.read(1) == "[":
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace") as lines:
+        try:
+            is_list = lines.read(100).lstrip().startswith("[")
             lines.seek(0)
-            yield from _listed(path, lines.read())
-            return
-        lines.seek(0)
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: no JSON ({error})") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}: {type(row).__name__}, not an object")
-            yield row
+            if is_list:
+                yield from _listed(path, lines.read())
+                return
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _object(line, f"{path}, line {number}")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{path}: what is packed in it is damaged ({error})") from None
+
+
+def _table(path: Path, separator: str) -> Iterator[Mapping[str, Any]]:
+    """Rows of a file whose first line names the fields; all are texts."""
+    csv.field_size_limit(LONGEST)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
+        reader = csv.DictReader(lines, delimiter=separator)
+        try:
+            for row in reader:
+                yield {name: value for name, value in row.items() if name is not None}
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def _object(text: str, where: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: no JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: {type(row).__name__}, not an object")
+    return row
 
 
 def _listed(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
     try:
         rows = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no JSON ({error})") from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):

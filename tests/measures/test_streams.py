@@ -93,6 +93,7 @@ def test_blocks_of_one_size():
     assert len(set(sum(seen, []))) == 90, "disjoint"  # noqa: RUF017
     one = at_size(len, np.zeros((15, 2)), 10)
     assert one.value == 10 and np.isnan(one.low) and one.method == "one block of 10"
+    assert at_size(lambda block: np.nan, samples, 10).method == "not of every block of 10"
     assert at_size(len, samples, 2, most=5).method == "95 % t over 5 blocks of 2"
 
 

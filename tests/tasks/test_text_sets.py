@@ -31,6 +31,39 @@ def test_a_list_of_objects(tmp_path):
     assert list(TextSet(str(tmp_path / "some.json")).pairs()) == PAIRS
 
 
+def test_files_as_others_write_them(tmp_path):
+    text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    (tmp_path / "bom.jsonl").write_text("\ufeff" + text, encoding="utf-8")
+    assert list(TextSet(str(tmp_path / "bom.jsonl")).pairs()) == PAIRS
+    (tmp_path / "lines.json").write_text("\n " + json.dumps(ROWS))
+    assert list(TextSet(str(tmp_path / "lines.json")).pairs()) == PAIRS
+    (tmp_path / "a1.csv").write_text("question,answer\nwrong,1\n")
+    (tmp_path / "a[1].csv").write_text("question,answer\nNA,007\nnull,\n")
+    assert list(TextSet(str(tmp_path / "a[1].csv")).pairs()) == [("NA", "007"), ("null", "")]
+    datasets.Dataset.from_dict({"text": []}).save_to_disk(str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="nothing: there is nothing in it"):
+        list(TextSet(str(tmp_path / "nothing")).pairs())
+
+
+def test_fields_are_those_of_the_first_rows_together(tmp_path):
+    rows = [{"prompt": "a"}, {"prompt": "b", "response": "c"}]
+    path = written(tmp_path / "some.jsonl", rows)
+    assert list(TextSet(path).pairs()) == [("a", ""), ("b", "c")]
+    assert list(TextSet(path, response="response").pairs()) == [("a", ""), ("b", "c")]
+
+
+def test_damaged_files_are_told_in_one_line(tmp_path):
+    whole = gzip.compress("".join(json.dumps(row) + "\n" for row in ROWS * 999).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "rubbish.jsonl.gz").write_bytes(b"rubbish")
+    for name in ("cut", "rubbish"):
+        with pytest.raises(ValueError, match=f"{name}.jsonl.gz: what is packed in it is damaged"):
+            list(TextSet(str(tmp_path / f"{name}.jsonl.gz")).pairs())
+    (tmp_path / "deep.jsonl").write_text("[" * 200_000)
+    with pytest.raises(ValueError, match=r"deep.jsonl: no JSON"):
+        list(TextSet(str(tmp_path / "deep.jsonl")).pairs())
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_tables(tmp_path, kind):
     path = str(tmp_path / f"some.{kind}")

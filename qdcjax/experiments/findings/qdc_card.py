@@ -130,12 +130,17 @@ def measures_of(
     def some(items: Sequence[str], rows: np.ndarray) -> list[str]:
         return [items[row] for row in rows]
 
+    def distinct(rows: np.ndarray, n: int) -> float:
+        own = some(texts, rows)
+        long_enough = any(len(text.split()) >= n for text in own)
+        return diversity.distinct_n(own, n) if long_enough else math.nan
+
     def stand_for(rows: np.ndarray) -> float:
         return diversity.facility_location(embeddings[rows], embeddings[rows[: len(rows) // 10]])
 
     return {
-        "distinct_1": lambda rows: diversity.distinct_n(some(texts, rows), 1),
-        "distinct_2": lambda rows: diversity.distinct_n(some(texts, rows), 2),
+        "distinct_1": lambda rows: distinct(rows, 1),
+        "distinct_2": lambda rows: distinct(rows, 2),
         "self_bleu": lambda rows: diversity.self_bleu(some(texts, rows)),
         "compression": lambda rows: compression(some(texts, rows)),
         "vendi_1": lambda rows: diversity.vendi_score(embeddings[rows]),

@@ -41,12 +41,16 @@ def embeddings(
 
     def make(folder: Path) -> None:
         texts = [text for of in sets.values() for text in of.texts]
-        found = _mean_states(texts, policy) if by_policy else lsa(texts, settings.width)
+        least = min(len(of.prompts) for of in sets.values())
+        places = np.cumsum([0, *(len(of.prompts) for of in sets.values())])[:-1]
+        alike = np.concatenate([first + np.arange(least) for first in places])  # of each as many
+        found = _mean_states(texts, policy) if by_policy else lsa(texts, settings.width, alike)
         if is_writer():
             np.save(folder / "embeddings.npy", found.astype(np.float32))
 
     after = [f"set-{name}" for name in sets] + (["policy"] if by_policy else [])
-    folder = workdir.stage("embeddings", ["card"], after, make)
+    reads = [f"card.{field}" for field in ("sampled", "embedding", "width")]
+    folder = workdir.stage("embeddings", reads, after, make)
     found, first = np.load(folder / "embeddings.npy"), 0
     parts = {}
     for name, of in sets.items():
@@ -55,17 +59,21 @@ def embeddings(
     return parts
 
 
-def lsa(texts: Sequence[str], width: int) -> np.ndarray:
+def lsa(texts: Sequence[str], width: int, rows: np.ndarray | None = None) -> np.ndarray:
     """[n, width] singular vectors, times their values, of the tf-idf of words and pairs of words.
 
     Of Deerwester et al. 1990, "Indexing by Latent Semantic Analysis". Words are hashed, and marks
-    count as such, so that no text is without any.
+    count as such, so that no text is without any. The vectors are those of some rows, by default of
+    all: a set that has more of them than another has more of the directions too.
     """
     hashed = HashingVectorizer(
         n_features=1 << 18, ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", alternate_sign=False
     )
-    found = TfidfTransformer(sublinear_tf=True).fit_transform(hashed.transform(texts))
-    return TruncatedSVD(width, random_state=0).fit_transform(found)
+    counts = hashed.transform(texts)
+    own = counts if rows is None else counts[rows]
+    weights = TfidfTransformer(sublinear_tf=True).fit(own)
+    vectors = TruncatedSVD(width, random_state=0).fit(weights.transform(own))
+    return vectors.transform(weights.transform(counts))
 
 
 def _mean_states(texts: Sequence[str], policy: StoredModel) -> np.ndarray:

@@ -23,6 +23,7 @@ from qdcjax.workdir import Workdir
 
 AT_ONCE, CHARACTERS = 20_000, 4_000_000  # samples that are counted together, at most
 ENDINGS = r"(\.(jsonl|json|ndjson|parquet|csv|tsv))?(\.gz)?$"
+WIDEST = 512  # dimensions of an embedding by singular vectors
 ORDERS = (1, 2, 3)  # n-grams that are counted
 
 
@@ -64,6 +65,8 @@ class CardSettings:
         for name in ("width", "clusters", "examples"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 2")
+        if self.width > WIDEST:
+            raise ValueError(f"width={self.width} must be at most {WIDEST}")
         if self.size < 10:
             raise ValueError(f"size={self.size} must be at least 10")
         if self.size > self.sampled:
@@ -148,7 +151,7 @@ def check_sources(config: Mapping[str, Any]) -> None:
     """Raises ValueError or OSError, one line, where a set has no row that can be read."""
     for name, source in sources_of(config).items():
         if next(source.pairs(), None) is None:
-            raise ValueError(f"data.path: there is nothing in {name}")
+            raise ValueError(f"there is nothing in {source.path or f'sets.{name}'}")
     if config["against"]["path"] and not tests_of(
         config | {"against": config["against"] | {"count": 1}}
     ):
@@ -194,8 +197,9 @@ def read(
         reads.append(f"sets.{name}")
     folder = workdir.stage(f"set-{name}", reads, [], make)
     found = read_json(folder / "counts.json")
-    if found["contents"] != contents:
-        raise ValueError(f"{name} has changed since it was counted: use --redo=set-{name}")
+    for what, now, then in zip((name, "against.path"), contents, found["contents"], strict=True):
+        if now != then:
+            raise ValueError(f"{what} has changed since it was counted: use --redo=set-{name}")
     counts = found["counts"]
     if counts["samples"] < settings.size:
         raise ValueError(

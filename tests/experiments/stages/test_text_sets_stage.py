@@ -1,5 +1,6 @@
 """Sets that are streamed and sampled, and their samples."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_embeddings_lie_near_where_texts_are_alike(tmp_path, policy, embedding):
     prompts = ["Tom has 3 bags with 9 pens each."] * 3 + ["A song has 8 lines and 2 verses."] * 3
     sets = {"one": Read({}, prompts, ["a"] * 6, []), "two": Read({}, prompts[::-1], ["a"] * 6, [])}
     settings = CardSettings(sampled=10, size=10, width=3, embedding=embedding)
-    workdir = Workdir(tmp_path, {"card": {}, "study": "toy"})
+    workdir = Workdir(tmp_path, {"card": dataclasses.asdict(settings), "study": "toy"})
     workdir.stage("policy", [], [], lambda folder: None)
     for name in sets:
         workdir.stage(f"set-{name}", [], [], lambda folder: None)
