@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qdcjax.measures.ngrams import Text, encoded
+from qdcjax.measures.ngrams import Text, rows_of
 from qdcjax.measures.quality import length_normalised
 
 Step = tuple[Sequence[Hashable], Hashable]  # what goes into a computation, and what comes out
@@ -18,7 +18,7 @@ def lengths(texts: Sequence[Text]) -> np.ndarray:
     Raises:
       ValueError: no text.
     """
-    return encoded(texts)[1]
+    return np.array([len(row) for row in rows_of(texts)])
 
 
 def depth(steps: Sequence[Step]) -> int:

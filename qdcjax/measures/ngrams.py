@@ -30,18 +30,45 @@ class NGrams:
     distinct: int
 
 
-def encoded(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
-    """All tokens one after another [N], as numbers from 0, and the length of each text.
+def rows_of(texts: Sequence[Text]) -> list[list]:
+    """The tokens of each text.
 
     Raises:
       ValueError: no text.
     """
     if not len(texts):
         raise ValueError("texts is empty")
-    rows = [text.split() if isinstance(text, str) else np.ravel(text).tolist() for text in texts]
+    return [text.split() if isinstance(text, str) else np.ravel(text).tolist() for text in texts]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """The tokens of several texts, one after another.
+
+    Attributes:
+      ids: [N] numbers from 0, equal where the tokens are.
+      different: the token of each number.
+      texts: [N] the text that each stands in.
+      left: [N] how many tokens its text has from it on.
+    """
+
+    ids: np.ndarray
+    different: list
+    texts: np.ndarray
+    left: np.ndarray
+
+
+def numbered(rows: Sequence[Sequence]) -> Tokens:
+    """The tokens of rows as numbers."""
     numbers: dict = {}
-    flat = [numbers.setdefault(token, len(numbers)) for row in rows for token in row]
-    return np.asarray(flat, np.int64), np.array([len(row) for row in rows])
+    ids = [numbers.setdefault(token, len(numbers)) for row in rows for token in row]
+    lengths = np.array([len(row) for row in rows], np.int64)
+    return Tokens(
+        np.asarray(ids, np.int64),
+        list(numbers),
+        np.repeat(np.arange(len(rows)), lengths),
+        np.repeat(np.cumsum(lengths), lengths) - np.arange(len(ids)),
+    )
 
 
 def ngrams(texts: Sequence[Text], n: int) -> NGrams:
@@ -50,7 +77,7 @@ def ngrams(texts: Sequence[Text], n: int) -> NGrams:
     Raises:
       ValueError: no text, or n under 1.
     """
-    return _every(*encoded(texts), n)[-1]
+    return _every(numbered(rows_of(texts)), n)[-1]
 
 
 def distinct_n(texts: Sequence[Text], n: int) -> float:
@@ -111,9 +138,10 @@ def self_bleu(texts: Sequence[Text], n: int = 4, smoothing: float = SMOOTHING) -
     """
     if len(texts) < 2:
         raise ValueError(f"{len(texts)} text has no other one to be held against")
-    flat, lengths = encoded(texts)
+    rows = rows_of(texts)
+    lengths = np.array([len(row) for row in rows])
     logs = np.zeros(len(lengths))
-    for k, found in enumerate(_every(flat, lengths, n), start=1):
+    for k, found in enumerate(_every(numbered(rows), n), start=1):
         matched = _matches(found, len(lengths))
         matches, total = matched, np.maximum(lengths - k + 1, 1)
         with np.errstate(divide="ignore"):
@@ -184,21 +212,18 @@ def _common(tokens: Sequence, length: int, places: dict) -> int:
     return length - left.bit_count()
 
 
-def _every(flat: np.ndarray, lengths: np.ndarray, n: int) -> list[NGrams]:
+def _every(tokens: Tokens, n: int) -> list[NGrams]:
     """The k-grams, k = 1 … n; those of k are numbered by pairs of a (k−1)-gram and a token."""
     if n < 1:
         raise ValueError(f"n={n} must be at least 1")
-    text = np.repeat(np.arange(len(lengths)), lengths)
-    places_left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(flat))
-    found, ids = [], np.zeros(len(flat), np.int64)
+    found, ids = [], np.zeros_like(tokens.ids)
     for k in range(1, n + 1):
-        starts = np.flatnonzero(places_left >= k)
-        tokens = flat[starts + k - 1]
-        pairs = ids[starts] * (flat.max(initial=0) + 1) + tokens
+        starts = np.flatnonzero(tokens.left >= k)
+        pairs = ids[starts] * len(tokens.different) + tokens.ids[starts + k - 1]
         unique, own = np.unique(pairs, return_inverse=True)
-        ids = np.zeros(len(flat), np.int64)
+        ids = np.zeros_like(tokens.ids)
         ids[starts] = own
-        found.append(NGrams(own, text[starts], len(unique)))
+        found.append(NGrams(own, tokens.texts[starts], len(unique)))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdcjax.measures.intervals import Interval
-from qdcjax.measures.ngrams import words
+from qdcjax.measures.ngrams import numbered, words
 
 KEPT = 1 << 14  # hashes of a sketch: a standard error of .8 %
 
@@ -141,16 +141,13 @@ class Overlap:
 
 def _ngrams(rows: Sequence[Sequence[str]], most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of the orders 1 … most: the hashes of all n-grams, and the text that each stands in."""
-    numbers: dict[str, int] = {}
-    flat = [numbers.setdefault(token, len(numbers)) for row in rows for token in row]
-    hashes = _hashes(list(numbers))[np.asarray(flat, np.int64)]
-    lengths = np.array([len(row) for row in rows], np.int64)
-    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(hashes))
-    text, grams = np.repeat(np.arange(len(rows)), lengths), np.zeros_like(hashes)
+    tokens = numbered(rows)
+    hashes = _hashes(tokens.different)[tokens.ids]
+    grams = np.zeros_like(hashes)
     for order in range(1, most + 1):
-        starts = np.flatnonzero(left >= order)
+        starts = np.flatnonzero(tokens.left >= order)
         grams[starts] = _mixed(grams[starts], hashes[starts + order - 1])
-        yield grams[starts], text[starts]
+        yield grams[starts], tokens.texts[starts]
 
 
 def _share(count: Interval, total: int) -> Interval:

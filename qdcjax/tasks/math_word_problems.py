@@ -4,13 +4,13 @@ Both are read from a local folder with the authors' own files, or from the Huggi
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qdcjax.tasks import answers
+from qdcjax.tasks.json_texts import json_of
 from qdcjax.tasks.problem import Problem
 
 VALIDATION_SIZE = 500
@@ -62,7 +62,7 @@ class GSM8K:
             return _hub_rows(self, ("main",), name)
         path = _local_file(self, f"{name}.jsonl")
         lines = enumerate(path.read_bytes().splitlines(), 1)
-        return [_json(line, f"{path}, line {n}", dict) for n, line in lines if line.strip()]
+        return [json_of(line, f"{path}, line {n}", dict) for n, line in lines if line.strip()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SVAMP:
         if not Path(self.data).expanduser().is_dir():
             return [row for name in ("train", "test") for row in _hub_rows(self, (), name)]
         path = _local_file(self, "SVAMP.json")
-        return _json(path.read_bytes(), str(path), list)
+        return json_of(path.read_bytes(), str(path), list)
 
 
 def svamp_question(body: str, question: str) -> str:
@@ -161,17 +161,6 @@ def _local_file(task: GSM8K | SVAMP, name: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"data={task.data!r}: the folder has no {name}; {_ways(task)}")
     return path
-
-
-def _json(text: bytes, where: str, kind: type) -> Any:
-    """A JSON object or list; what is none is named by where it lies."""
-    try:
-        found = json.loads(text)
-    except ValueError as error:  # also of bytes that are no UTF-8
-        raise ValueError(f"{where}: no JSON, perhaps cut short ({error})") from error
-    if not isinstance(found, kind):
-        raise ValueError(f"{where}: a JSON {type(found).__name__} and must be a {kind.__name__}")
-    return found
 
 
 def _hub_rows(task: GSM8K | SVAMP, config: Sequence[str], split: str) -> list[Mapping[str, Any]]:

@@ -5,7 +5,6 @@ import dataclasses
 import glob
 import gzip
 import itertools
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,20 +12,16 @@ from typing import Any
 
 import datasets
 
+from qdcjax.tasks.json_texts import json_of
+
 # What the two texts of a sample are usually called, whatever the case; the more telling first.
 PROMPTS = ("question", "prompt", "instruction", "problem", "query", "input", "text")
 RESPONSES = ("solution", "response", "output", "completion", "answer")
-LINES = (".jsonl", ".json", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST = 100_000_000  # characters of a field
 FIRST = 100  # rows that are looked through for fields
-NO_HUB = (
-    *LINES,
-    *SEPARATORS,
-    ".parquet",
-    ".txt",
-    ".arrow",
-)  # no data set of the hub is called like that
+# Endings of files, which no data set of the hub has.
+NO_HUB = (".jsonl", ".json", ".ndjson", *SEPARATORS, ".parquet", ".txt", ".arrow")
 Pair = tuple[str, str]
 
 
@@ -139,11 +134,15 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
             is_list = lines.read(100).lstrip().startswith("[")
             lines.seek(0)
             if is_list:
-                yield from _listed(path, lines.read())
+                for item, row in enumerate(json_of(lines.read(), str(path), list), start=1):
+                    if not isinstance(row, dict):
+                        kind = type(row).__name__
+                        raise ValueError(f"{path}, item {item}: {kind}, not an object")
+                    yield row
                 return
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _object(line, f"{path}, line {number}")
+                    yield json_of(line, f"{path}, line {number}", dict)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: what is packed in it is damaged ({error})") from None
 
@@ -159,27 +158,6 @@ def _table(path: Path, separator: str) -> Iterator[Mapping[str, Any]]:
                 yield {name: value for name, value in row.items() if name is not None}
         except csv.Error as error:
             raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
-
-
-def _object(text: str, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: no JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: {type(row).__name__}, not an object")
-    return row
-
-
-def _listed(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no JSON ({error})") from None
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, item {number}: {type(row).__name__}, not an object")
-        yield row
 
 
 def _text(value: Any) -> str:

@@ -117,7 +117,7 @@ def test_fields_are_found_by_their_names(tmp_path, row, fields, expected):
     ("text", "fields", "error", "words"),
     [
         ('{"text": "a"}\n{oops\n', {}, ValueError, "some.jsonl, line 2: no JSON"),
-        ('{"text": "a"}\n["a"]\n', {}, ValueError, "line 2: list, not an object"),
+        ('{"text": "a"}\n["a"]\n', {}, ValueError, "line 2: a JSON list and must be a dict"),
         ('["a"]\n', {}, ValueError, "item 1: str, not an object"),
         ('[{"text": "a"}, \n', {}, ValueError, "some.jsonl: no JSON"),
         ('{"x": 1}\n', {}, ValueError, "name the field of the prompt; there are x"),

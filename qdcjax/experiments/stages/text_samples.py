@@ -17,6 +17,7 @@ from qdcjax.experiments.stages.hidden_states import states_at
 from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source
 from qdcjax.experiments.stages.text_sets import CardSettings, Read
 from qdcjax.measures.complexity import compressed_size
+from qdcjax.measures.quality import process_correctness
 from qdcjax.reasoning.steps import lines_of_steps
 from qdcjax.reasoning.traits import traits_of
 from qdcjax.rl.log_probs import completion_log_probs
@@ -154,5 +155,5 @@ def _checked(prompt: str, response: str) -> tuple[float, float]:
     except UnreadableQuestion:
         return math.nan, math.nan
     truth = graph.step_truth(problem.meta, lines_of_steps(response))
-    process = sum(truth) / len(truth) if truth else math.nan
-    return float(is_correct(response, problem.answer)), process
+    (process,) = process_correctness([truth])
+    return float(is_correct(response, problem.answer)), float(process)

@@ -226,7 +226,9 @@ def _parts(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
 
 
 def _contents(path: str) -> list[str]:
-    """Hashes of the files of a set; none on the hub."""
+    """Hashes of the files of a set; none on the hub, or of what is generated."""
+    if not path:
+        return []
     where = Path(path)
     files = sorted(where.rglob("*.arrow")) if where.is_dir() else [where]
     return [_hash(file) for file in files if file.is_file()]

@@ -11,11 +11,10 @@ from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems import graph, nouns
 from qdcjax.tasks.word_problems.library import TEMPLATES
 from qdcjax.tasks.word_problems.rendering import Layout, layout
-from qdcjax.tasks.word_problems.template import noun_slot
+from qdcjax.tasks.word_problems.template import SLOT, noun_slot
 
 LONGEST = 2_000  # characters of a question
 LARGEST = 10**9  # of every quantity
-_SLOT = re.compile(r"\{([^{}]*)\}")
 _DISTRACTORS = re.compile(
     "|".join(rf"(?:(?<= )|^){re.escape(text).replace('%d', '[0-9]+')}(?: |$)"
              for text in nouns.DISTRACTORS)
@@ -137,7 +136,7 @@ def _reader(text: Layout) -> _Reader:
         return f"(?P<{name}>{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})"
 
     whole, pattern, at = " ".join(text.texts), "", 0
-    for slot in _SLOT.finditer(whole):
+    for slot in SLOT.finditer(whole):
         pattern += re.escape(whole[at : slot.start()]) + group(slot.group(1))
         at = slot.end()
     return _Reader(text, re.compile(pattern + re.escape(whole[at:])))

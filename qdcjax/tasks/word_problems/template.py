@@ -34,7 +34,7 @@ from qdcjax.tasks.word_problems import graph, nouns
 
 MOST_MOVES = 8
 
-_SLOT = re.compile(r"\{([^{}]*)\}")
+SLOT = re.compile(r"\{([^{}]*)\}")
 _NOUN_SLOT = re.compile(r"([a-z]+?)([2-9]?)(?:\.([a-z]+))?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z{$])")
 _EQUATION = re.compile(r"(also )?([a-z][a-z0-9_]*) = (.+)")
@@ -112,7 +112,7 @@ class Template:
 
 def slots(text: str) -> tuple[str, ...]:
     """The names in braces, in order."""
-    return tuple(_SLOT.findall(text))
+    return tuple(SLOT.findall(text))
 
 
 def noun_slot(slot: str) -> tuple[str, str, str] | None:

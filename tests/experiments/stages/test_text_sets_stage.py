@@ -72,6 +72,16 @@ def test_generated_sets_have_their_dials(tmp_path):
     assert right["few"] == right["many"] == 1 > 0.8 > right["wrong"]
 
 
+def test_generated_sets_do_not_depend_on_the_folder_that_one_works_in(tmp_path, monkeypatch):
+    of = config()
+    monkeypatch.chdir(tmp_path)
+    source = text_sets.sources_of(of)["few"]
+    first = text_sets.read(of, Workdir(tmp_path / "run", of), "few", source, SETTINGS)
+    written(tmp_path / "other" / "data.arrow", [])
+    again = text_sets.read(of, Workdir(tmp_path / "run", of), "few", source, SETTINGS)
+    assert again.prompts == first.prompts
+
+
 def test_a_set_that_is_too_small_is_told(tmp_path):
     of = config(path=written(tmp_path / "some.jsonl", [{"text": "one"}, {"text": ""}]))
     (source,) = text_sets.sources_of(of).values()
