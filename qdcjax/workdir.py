@@ -152,13 +152,30 @@ class Workdir:
           StageChangedError: as `stage` does.
           ValueError: a part of a finished table is missing or cannot be read.
         """
+        return self.rounds(name, reads, after, parts, lambda part, _: make(part))
+
+    def rounds(
+        self,
+        name: str,
+        reads: Sequence[str],
+        after: Sequence[str],
+        parts: Callable[[], Sequence[Any]],
+        make: Callable[[Any, Callable[[int], datasets.Dataset]], Mapping[str, Sequence[Any]]],
+    ) -> datasets.Dataset:
+        """A `table` whose parts follow from those before them.
+
+        `make(piece, earlier)` gives the columns of a piece's rows; `earlier(n)` is the n-th part,
+        as it was stored.
+        """
 
         def write(folder: Path) -> None:
             pieces = {folder / f"part-{n:05d}": part for n, part in enumerate(parts())}
             missing = {done: part for done, part in pieces.items() if not done.exists()}
             wait_for_all(f"table {name} goes on")
+            earlier = lambda n: datasets.load_from_disk(str(folder / f"part-{n:05d}"))  # noqa: E731
             for done, part in missing.items():
-                write_part(done, make(part))
+                write_part(done, make(part, earlier))
+                wait_for_all(f"a part of table {name} is stored")
             if is_writer():
                 write_json(folder / RECORD, read_json(folder / RECORD) | {"parts": len(pieces)})
 

@@ -1,10 +1,12 @@
 """Figures of points: coloured by class on a curve or surface, and arrows between pairs of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from qdcjax.measures.intervals import Interval
 from qdcjax.reporting.figures import GRID, INK, PALETTE, QUIET
 
 PANEL = 3.4  # inches
@@ -71,6 +73,35 @@ def arrows(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> F
             zorder=4,
         )
         _plain(ax, title, solid=False)
+    return figure
+
+
+def named(
+    points: Mapping[str, tuple[Interval, Interval]],
+    x_label: str,
+    y_label: str,
+    front: Sequence[tuple[Interval, Interval]] = (),
+) -> Figure:
+    """Points with their names beside them, and intervals both ways.
+
+    Args:
+      points: name → (x, y); one with a value that is not finite is left out.
+      x_label, y_label: of the axes.
+      front: points of a dashed line.
+    """
+    figure = Figure(figsize=(2 * PANEL, 1.4 * PANEL), layout="constrained")
+    ax = figure.add_subplot()
+    shown = {n: xy for n, xy in points.items() if all(math.isfinite(of.value) for of in xy)}
+    for number, (name, (x, y)) in enumerate(shown.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        errors = [[[abs(of.value - end)] for end in (of.low, of.high)] for of in (x, y)]
+        ax.errorbar(x.value, y.value, errors[1], errors[0], "o", color=colour, linewidth=0.8)
+        ax.annotate(name, (x.value, y.value), (5, 5), textcoords="offset points", color=colour)
+    if front:
+        ax.plot(*np.array([[x.value, y.value] for x, y in front]).T, "--", color=QUIET)
+    ax.set(xlabel=x_label, ylabel=y_label)
+    ax.grid(color=GRID)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

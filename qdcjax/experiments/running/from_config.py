@@ -41,6 +41,7 @@ TRAINING = {
     "finetune": (),
     "refiner": (),
     "students": (),
+    "writer": ("lessons",),
     "regression_training": (),
     "language_training": (),
     "training": (),
@@ -58,6 +59,7 @@ SAMPLING = {
     "rollouts": ("split", "questions"),
     "verify": (),
     "verify_many": ("prefixes",),
+    "writing": ("candidates", "rounds", "shots"),
 }
 
 ALGORITHMS = {
@@ -74,6 +76,7 @@ KEYS = {
     "expert_iteration": 5,
     "online_learning": 6,
     "rcrl": 7,
+    "writing": 8,
 }
 
 

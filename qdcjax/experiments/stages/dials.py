@@ -131,6 +131,14 @@ class Exam:
     min_depth: int
     max_depth: int
 
+    def problems(
+        self, names: Sequence[str], largest: int, seed: int, count: int
+    ) -> tuple[WordProblems, list[Problem]]:
+        """The task that grades, and the problems; `names` are of templates that may be learned."""
+        depths = {"min_depth": self.min_depth, "max_depth": self.max_depth}
+        task = WordProblems(Dials(tuple(names), largest=largest, **depths), seed)
+        return task, task.problems("held_out" if self.held_out else "test", count)
+
 
 def exams_of(sets: Mapping[str, DialSet]) -> dict[str, Exam]:
     """`in` distribution: templates and depths of all sets; `templates` and `deeper`: of none."""
@@ -146,12 +154,7 @@ def exam_problems(
 ) -> tuple[WordProblems, list[Problem]]:
     """The task and the problems of a test."""
     names = ordered_templates()[: min(of.diversity for of in sets.values())]
-    dials = Dials(
-        names, max_depth=exam.max_depth, min_depth=exam.min_depth, largest=config["largest"]
-    )
-    task = WordProblems(dials, seed)
-    split = "held_out" if exam.held_out else "test"
-    return task, task.problems(split, config["evaluation"]["questions"])
+    return exam.problems(names, config["largest"], seed, config["evaluation"]["questions"])
 
 
 def levels_of(sets: Mapping[str, DialSet], dial: str) -> list[str]:

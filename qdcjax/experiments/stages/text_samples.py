@@ -61,20 +61,36 @@ def embeddings(
 
 
 def lsa(texts: Sequence[str], width: int, rows: np.ndarray | None = None) -> np.ndarray:
-    """[n, width] singular vectors, times their values, of the tf-idf of words and pairs of words.
+    """[n, width] of texts by the singular vectors of some of them, by default of all: see `Lsa`.
+
+    A set that has more of these rows than another has more of the directions too.
+    """
+    own = texts if rows is None else [texts[row] for row in rows]
+    return Lsa(own, width)(texts)
+
+
+class Lsa:
+    """Singular vectors, times their values, of the tf-idf of words and pairs of words.
 
     Of Deerwester et al. 1990, "Indexing by Latent Semantic Analysis". Words are hashed, and marks
-    count as such, so that no text is without any. The vectors are those of some rows, by default of
-    all: a set that has more of them than another has more of the directions too.
+    count as such, so that no text is without any.
     """
-    hashed = HashingVectorizer(
-        n_features=1 << 18, ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", alternate_sign=False
-    )
-    counts = hashed.transform(texts)
-    own = counts if rows is None else counts[rows]
-    weights = TfidfTransformer(sublinear_tf=True).fit(own)
-    vectors = TruncatedSVD(width, random_state=0).fit(weights.transform(own))
-    return vectors.transform(weights.transform(counts))
+
+    def __init__(self, texts: Sequence[str], width: int):
+        """Finds `width` vectors of the texts."""
+        self._hashed = HashingVectorizer(
+            n_features=1 << 18,
+            ngram_range=(1, 2),
+            token_pattern=r"\w+|[^\w\s]",
+            alternate_sign=False,
+        )
+        counts = self._hashed.transform(texts)
+        self._weights = TfidfTransformer(sublinear_tf=True).fit(counts)
+        self._vectors = TruncatedSVD(width, random_state=0).fit(self._weights.transform(counts))
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """[n, width] of any texts."""
+        return self._vectors.transform(self._weights.transform(self._hashed.transform(texts)))
 
 
 def _mean_states(texts: Sequence[str], policy: StoredModel) -> np.ndarray:

@@ -5,16 +5,17 @@ import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems import graph, nouns
 from qdcjax.tasks.word_problems.library import TEMPLATES
-from qdcjax.tasks.word_problems.rendering import Layout, layout
+from qdcjax.tasks.word_problems.rendering import Layout, Row, layout
 from qdcjax.tasks.word_problems.template import SLOT, noun_slot
 
 LONGEST = 2_000  # characters of a question
 LARGEST = 10**9  # of every quantity
+UNKNOWN = "X"  # stands for a number that a question does not say
 _DISTRACTORS = re.compile(
     "|".join(rf"(?:(?<= )|^){re.escape(text).replace('%d', '[0-9]+')}(?: |$)"
              for text in nouns.DISTRACTORS)
@@ -50,31 +51,52 @@ def parse_question(question: str, split: str = "made") -> Problem:
     Raises:
       UnreadableQuestion: `no template` has these sentences, `nouns` differ where they have to
         agree or agree where they have to differ, a quantity is `not whole`, `under one`, or `too
-        large`.
+        large`, or a number is an `unknown number`.
     """
-    if len(question) > LONGEST:
-        raise UnreadableQuestion("no template", question)
-    kept = _DISTRACTORS.sub("", " ".join(question.split()))
+    text, row = read(question)
+    id = f"{split}/{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
+    return text.problem(row, question, id, split)
+
+
+def read(question: str) -> tuple[Layout, Row]:
+    """The layout of a question, and its row of quantities and nouns.
+
+    Raises:
+      UnreadableQuestion: as `parse_question` does.
+    """
     reasons: list[str] = []
-    readers = _readers()
-    for reader in itertools.chain(readers.get(_last_word(kept), ()), readers[""]):
-        match = reader.pattern.fullmatch(kept)
-        if match is None:
-            continue
+    for text, found in matches(question):
         try:
-            row = _row(reader.text, match.groupdict())
+            return text, row_of(text, found)
         except ValueError as error:
             reasons.append(str(error))
-            continue
-        id = f"{split}/{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
-        return reader.text.problem(row, question, id, split)
     raise UnreadableQuestion(reasons[0] if reasons else "no template", question)
 
 
-def _row(text: Layout, found: Mapping[str, str]) -> list:
-    """Givens, results and nouns. The reason is a ValueError's whole text."""
+def matches(question: str) -> Iterator[tuple[Layout, dict[str, str]]]:
+    """Layouts whose sentences these are, with what stands in their slots.
+
+    That is a number, or `UNKNOWN`, for `n_<given>`, and a form for `<pool><number>_<form>`.
+    """
+    if len(question) > LONGEST:
+        return
+    kept = _DISTRACTORS.sub("", " ".join(question.split()))
+    readers = _readers()
+    for reader in itertools.chain(readers.get(_last_word(kept), ()), readers[""]):
+        if match := reader.pattern.fullmatch(kept):
+            yield reader.text, match.groupdict()
+
+
+def row_of(text: Layout, found: Mapping[str, str]) -> list[int | str]:
+    """Givens, results and nouns.
+
+    Raises:
+      ValueError: the reason why they ask nothing.
+    """
     values: dict[str, graph.Number] = {}
     for name in text.givens:
+        if found[f"n_{name}"] == UNKNOWN:
+            raise ValueError("unknown number")
         values[name] = int(found[f"n_{name}"])
     moves = TEMPLATES[text.template].moves[: text.depth]
     for move in moves:
@@ -131,7 +153,7 @@ def _reader(text: Layout) -> _Reader:
             return f"(?P={name})"
         seen.add(name)
         if noun is None:
-            return f"(?P<{name}>[0-9]{{1,9}})"
+            return f"(?P<{name}>[0-9]{{1,9}}|{UNKNOWN})"
         forms = dict.fromkeys(entry[noun[2]] for entry in nouns.POOLS[noun[0]])
         return f"(?P<{name}>{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})"
 

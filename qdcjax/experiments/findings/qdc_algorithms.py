@@ -1,0 +1,231 @@
+"""What algorithms made: quality, diversity, complexity, archives; what students know; Q3 and Q5."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from qdcjax.experiments.findings.qdc_dials import accuracy
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.sources import Cells, Source, embedding_of
+from qdcjax.measures.diversity import cell_entropy, distinct_n, self_bleu, vendi_score
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+from qdcjax.measures.predictions import Prediction, Verdict, judge
+from qdcjax.measures.subsamples import at_size
+from qdcjax.synthesis import archive
+from qdcjax.synthesis.acceptance import CellOf
+from qdcjax.synthesis.pipeline import dropped_counts
+from qdcjax.synthesis.samples import Made
+
+DRAWS = 50  # of as many candidates at random as are right
+LOOKS = 8  # at the archive while candidates come
+Runs = Mapping[str, Mapping[int, Sequence[Made]]]  # algorithm → seed → samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """An archive of all candidates of an algorithm, as they came.
+
+    Attributes:
+      evaluations: candidates so far, at each look.
+      coverage: [looks] share of filled cells, over seeds.
+      score: [looks] QD-score / cells, over seeds.
+    """
+
+    evaluations: Sequence[int]
+    coverage: Sequence[Interval]
+    score: Sequence[Interval]
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What the study found; `reports.qdc_algorithms` draws it.
+
+    Attributes:
+      results: name → number or estimate; the summary.
+      verdicts: one a prediction.
+      tests: of students.
+      growth: algorithm → archive of its candidates.
+      front: alpha → (quality, Vendi score) of what QDIT keeps, means over seeds.
+      dropped: algorithm → reason → candidates, all seeds together.
+      described: samples that measures of diversity look at.
+    """
+
+    results: Mapping[str, float | Interval]
+    verdicts: Sequence[Verdict]
+    tests: Sequence[str]
+    growth: Mapping[str, Growth]
+    front: Mapping[float, tuple[Interval, Interval]]
+    dropped: Mapping[str, Mapping[str, int]]
+    described: int
+
+
+def find(
+    config: Mapping[str, Any],
+    source: Source,
+    made: Runs,
+    emitted: Runs,
+    fronts: Mapping[str, Sequence],
+    answers: Mapping[str, Any],
+    predictions: Mapping[str, Prediction],
+) -> Findings:
+    """Everything after the last answer."""
+    seeds = list(config["seeds"])
+    cells = from_config.make(Cells, config["cells"], "cells")
+    cells_of = {seed: cells.of(source, seed) for seed in seeds}
+    embeds = {seed: embedding_of(source, seed, cells.width) for seed in seeds}
+    results: dict[str, float | Interval] = {}
+    growth, ends = {}, {}
+    for name, runs in made.items():
+        found = [archives(runs[seed], *cells_of[seed]) for seed in seeds]
+        ends[name] = np.array([looks[-1] for looks in found])  # [seeds, 2]
+        growth[name] = _growth(len(runs[seeds[0]]), np.array(found))
+        figures = [
+            figures_of(runs[seed], emitted[name][seed], embeds[seed], config["described"])
+            for seed in seeds
+        ]
+        for figure in figures[0]:
+            results[f"{name}_{figure}"] = _over([of[figure] for of in figures])
+        for place, figure in enumerate(("coverage", "score")):
+            results[f"{name}_{figure}"] = of_seeds(ends[name][:, place])
+    for test, table in answers.items():
+        columns = table[:]
+        for name in dict.fromkeys(columns["cell"]):
+            found = of_seeds(accuracy(columns, name, seeds))
+            results[f"{name}_{test}_accuracy"] = found.within(0, 1)
+    first = next(iter(made))
+    statistics: dict[str, Callable[[], np.ndarray | None]] = {
+        "Q3_filter": lambda: np.array([kept_kinds(made[first][seed], seed) for seed in seeds]),
+        "Q3_vendi": lambda: of_weight(fronts, seeds, "vendi"),
+        "Q3_quality": lambda: of_weight(fronts, seeds, "quality"),
+        "Q5_coverage_independent": lambda: beyond(ends, "temperature", 0),
+        "Q5_coverage_quality": lambda: beyond(ends, "quality_search", 0),
+        "Q5_score_independent": lambda: beyond(ends, "temperature", 1),
+        "Q5_score_quality": lambda: beyond(ends, "quality_search", 1),
+    }
+    verdicts = []
+    for name, prediction in predictions.items():
+        values = statistics[name]()
+        verdicts.append(judge(prediction, NOT_MEASURED if values is None else _over(values)))
+    results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
+    dropped = {
+        name: dropped_counts([one for seed in seeds for one in runs[seed]])
+        for name, runs in made.items()
+    }
+    return Findings(
+        results,
+        verdicts,
+        list(answers),
+        growth,
+        front_of(fronts, seeds),
+        dropped,
+        config["described"],
+    )
+
+
+def archives(made: Sequence[Made], cell_of: CellOf, cells: int) -> list[tuple[float, float]]:
+    """[looks] coverage and QD-score / cells of an archive into which all candidates were put."""
+    found, now = [], archive.empty(cells, jnp.int32(0))
+    for part in np.array_split(np.arange(len(made)), min(LOOKS, len(made))):
+        of = np.array([cell_of(made[row]) for row in part])
+        fitness = np.array([made[row].fitness for row in part], np.float32)
+        now, _ = archive.add(now, of, fitness, part.astype(np.int32))
+        found.append((float(archive.coverage(now)), float(archive.qd_score(now)) / cells))
+    return found
+
+
+def _growth(candidates: int, found: np.ndarray) -> Growth:
+    """Of [seeds, looks, 2]."""
+    sizes = [len(part) for part in np.array_split(np.arange(candidates), found.shape[1])]
+    coverage, score = ([of_seeds(look) for look in found[:, :, of].T] for of in (0, 1))
+    return Growth(np.cumsum(sizes).tolist(), coverage, score)
+
+
+def figures_of(
+    made: Sequence[Made],
+    kept: Sequence[Made],
+    embed: Callable[[Sequence[str]], np.ndarray],
+    size: int,
+) -> dict[str, float]:
+    """Of one seed's candidates and of what was emitted of them; NaN where there is too little.
+
+    `valid` and `accepted` are shares of the candidates, `emitted` counts. Quality: `right`,
+    `process`. Diversity, at `size` samples: `kinds` (exp of the entropy of templates and numbers
+    of steps), `vendi`, `distinct_2`, `self_bleu` of the questions. Complexity: `steps`, `words`.
+    """
+    found = {
+        "valid": np.mean([not one.invalid for one in made]),
+        "accepted": np.mean([not one.dropped for one in made]),
+        "emitted": float(len(kept)),
+    }
+    for name, value in {
+        "right": lambda one: one.right,
+        "process": lambda one: one.process,
+        "steps": lambda one: one.steps,
+        "words": lambda one: len(one.text.split()),
+    }.items():
+        found[name] = float(np.mean([value(one) for one in kept])) if kept else math.nan
+    questions, kinds = [one.question for one in kept], [(one.template, one.steps) for one in kept]
+    sized = {
+        "kinds": lambda: at_size(lambda of: math.exp(cell_entropy(of)), kinds, size),
+        "vendi": lambda: at_size(vendi_score, embed([one.text for one in kept]), size),
+        "distinct_2": lambda: at_size(lambda of: distinct_n(of, 2), questions, size),
+        "self_bleu": lambda: at_size(self_bleu, questions, size),
+    }
+    for name, measure in sized.items():
+        found[name] = measure().value if len(kept) >= size else math.nan
+    return found
+
+
+def kept_kinds(made: Sequence[Made], seed: int) -> float:
+    """Q3: kinds of the valid candidates with a right answer / of as many valid ones at random."""
+    valid = [one for one in made if not one.invalid]
+    kinds = [(one.template, one.steps) for one in valid]
+    right = [kind for kind, one in zip(kinds, valid, strict=True) if one.right]
+    if not right:
+        return math.nan
+    rng = np.random.default_rng(seed)
+    random = [
+        math.exp(cell_entropy([kinds[row] for row in rng.permutation(len(kinds))[: len(right)]]))
+        for _ in range(DRAWS)
+    ]
+    return math.exp(cell_entropy(right)) / float(np.mean(random))
+
+
+def beyond(ends: Mapping[str, np.ndarray], other: str, figure: int) -> np.ndarray | None:
+    """Q5: MAP-Elites' coverage (0) or score (1) − another algorithm's, by seed."""
+    if not {"map_elites", other} <= ends.keys():
+        return None
+    return ends["map_elites"][:, figure] - ends[other][:, figure]
+
+
+def of_weight(fronts: Mapping[str, Sequence], seeds: Sequence[int], column: str) -> np.ndarray:
+    """Q3: a figure of what QDIT keeps at its largest weight of diversity − at its least."""
+    found = [_column(fronts, seed, column) for seed in seeds]
+    return np.array([values[-1] - values[0] for values in found])
+
+
+def front_of(
+    fronts: Mapping[str, Sequence], seeds: Sequence[int]
+) -> dict[float, tuple[Interval, Interval]]:
+    """Weight → quality and Vendi score of what QDIT keeps."""
+    quality, vendi = (
+        np.array([_column(fronts, seed, of) for seed in seeds]) for of in ("quality", "vendi")
+    )
+    alphas = _column(fronts, seeds[0], "alpha").tolist()
+    return {
+        alpha: (_over(quality[:, at]), _over(vendi[:, at])) for at, alpha in enumerate(alphas)
+    }
+
+
+def _column(fronts: Mapping[str, Sequence], seed: int, name: str) -> np.ndarray:
+    rows = zip(fronts["seed"], fronts[name], strict=True)
+    return np.array([value for of, value in rows if of == seed])
+
+
+def _over(values: Sequence[float]) -> Interval:
+    """Over seeds; a figure that one of them lacks is not measured."""
+    return of_seeds(values) if np.isfinite(values).all() else NOT_MEASURED

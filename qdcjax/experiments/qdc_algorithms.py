@@ -1,0 +1,115 @@
+"""Algorithms that make data, at one budget: their QDC, and what students learn (arXiv 2412.02980).
+
+A writer that knows some kinds of problems well and others little makes word problems by each
+algorithm's recipe. Candidates are read back and graded; a student learns what is emitted.
+"""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from qdcjax.experiments.findings.qdc_algorithms import find
+from qdcjax.experiments.reports import qdc_algorithms as algorithms_report
+from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.stages import fine_tuning, making, member_students, sources
+from qdcjax.experiments.stages.sources import Source
+from qdcjax.models.transformer import Transformer
+from qdcjax.synthesis.pipeline import Settings
+from qdcjax.synthesis.recipes import Recipe
+from qdcjax.workdir import Workdir
+
+SEEDS = "seeds"  # the student of the seeds alone
+
+
+def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
+    """All algorithms and seeds; returns the summary."""
+    mesh = from_config.mesh(config["mesh"])
+    source, recipes, settings = check(config)
+    predictions = from_config.predictions(config["predictions"])
+    publish.fix_predictions(workdir)
+
+    # 1. Who writes, and what each algorithm makes with the same number of candidates.
+    tokenizer = sources.written_tokenizer(config, workdir, source)
+    writers = making.train_writers(config, workdir, source, tokenizer, mesh)
+    made = making.make_all(config, workdir, recipes, source, settings, writers, mesh)
+    emitted = making.emitted(config, workdir, recipes, source, settings, made)
+    fronts = making.fronts(config, workdir, recipes, source, made)
+
+    # 2. A student of the seeds and of what each emitted, all in one program, and their answers.
+    model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
+
+    def learned(member: member_students.Member) -> list:
+        name, seed = member
+        samples = sources.seed_samples(source, seed)
+        samples += [] if name == SEEDS else emitted[name][seed]
+        return making.pair_examples(samples, tokenizer, model.config.max_length)
+
+    students = member_students.learn_students(
+        config,
+        workdir,
+        "students",
+        ["seeds", "source", "policy", "students"],
+        ["tokenizer", "emitted"],
+        list(itertools.product((SEEDS, *recipes), config["seeds"])),
+        learned,
+        model,
+        tokenizer,
+        from_config.training(config, "students", mesh),
+        mesh,
+    )
+    answers = {
+        name: member_students.ask(
+            workdir,
+            f"answers-{name}",
+            ["seeds", "source", "evaluation"],
+            students,
+            lambda member, exam=exam: exam.problems(
+                source.names, source.largest, member[1], config["evaluation"]["questions"]
+            ),
+            from_config.sampling(config, "evaluation", samples=1, temperature=0.0),
+            mesh,
+        )
+        for name, exam in source.exams().items()
+    }
+    found = find(config, source, made, emitted, fronts[:], answers, predictions)
+    return publish.publish(
+        workdir,
+        lambda: algorithms_report.report(workdir, found, recipes, made, emitted),
+        publish.flat(found.results),
+        found.verdicts,
+    )
+
+
+def check(config: Mapping[str, Any]) -> tuple[Source, dict[str, Recipe], Settings]:
+    """The source of problems, all recipes with their ablations, and what they share.
+
+    Raises:
+      ValueError: one line that names the field.
+    """
+    source = from_config.make(Source, config["source"], "source")
+    settings = from_config.make(Settings, config["synthesis"], "synthesis")
+    from_config.make(sources.Cells, config["cells"], "cells")
+    recipes = {
+        name: from_config.make(Recipe, fields, f"recipes.{name}")
+        for name, fields in config["recipes"].items()
+    }
+    if not recipes:
+        raise ValueError("recipes is empty: no algorithm makes anything")
+    for name in config["ablations"]:
+        if name not in recipes:
+            raise ValueError(f"ablations: {name!r} is none of {', '.join(recipes)}")
+        for part in recipes[name].parts():
+            fields = {**config["recipes"][name], "without": part}
+            recipes[f"{name}-{part}"] = from_config.make(Recipe, fields, f"recipes.{name}")
+    writing = config["writing"]
+    if not 1 <= writing["rounds"] <= writing["candidates"]:
+        raise ValueError(
+            f"writing.rounds={writing['rounds']} must be from 1 to the "
+            f"candidates={writing['candidates']}"
+        )
+    if config["checkpoint"] and not writing["shots"]:
+        raise ValueError("writing.shots=0: a given writer has to be shown what it is asked for")
+    for exam, seed in itertools.product(source.exams().values(), config["seeds"]):
+        asked = config["evaluation"]["questions"]
+        exam.problems(source.names, source.largest, seed, asked)  # raises where there are fewer
+    return source, recipes, settings

@@ -1,0 +1,226 @@
+"""What algorithms make with a writer: tables of all candidates, and data sets of what they emit."""
+
+import functools
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from qdcjax.data.batches import Example
+from qdcjax.data.examples import completion_examples, prompt_text
+from qdcjax.data.tables import columns
+from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages import fine_tuning
+from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source
+from qdcjax.experiments.stages.sources import (
+    Cells,
+    Source,
+    embedding_of,
+    lesson_examples,
+    seed_samples,
+)
+from qdcjax.measures.diversity import vendi_score
+from qdcjax.models.transformer import Transformer
+from qdcjax.synthesis.operations import Demonstrations
+from qdcjax.synthesis.pipeline import Settings, Synthesis, emit
+from qdcjax.synthesis.recipes import Recipe
+from qdcjax.synthesis.samples import Made, as_columns, from_columns
+from qdcjax.synthesis.selection import qdit
+from qdcjax.synthesis.writing import complete, shots
+from qdcjax.training.sharding import init_on_mesh
+from qdcjax.training.store import StoredModel, load_model
+from qdcjax.workdir import Workdir
+
+Writers = Mapping[int, tuple[str, Path]]  # seed → stage and place of its writer
+
+
+def train_writers(
+    config: Mapping[str, Any], workdir: Workdir, source: Source, tokenizer: Tokenizer, mesh: Mesh
+) -> Writers:
+    """Stages `writer-<seed>`: models that learned all operations; or the one that is given.
+
+    Seed s has the writer of `writer_seeds[s mod n]`.
+    """
+    if config["checkpoint"]:
+        found = find_policy(config["checkpoint"], config["model"])
+        mark_source(workdir, found)
+        return {seed: ("policy", found) for seed in config["seeds"]}
+    settings = from_config.training(config, "writer", mesh)
+
+    def make(folder: Path, seed: int) -> None:
+        model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
+        start = StoredModel(model, init_on_mesh(model, jax.random.key(seed), mesh), tokenizer)
+        count, most = config["writer"]["lessons"], model.config.max_length
+        fine_tuning.fine_tune(
+            config,
+            start,
+            lesson_examples(source, seed, count, tokenizer, most),
+            settings,
+            seed=seed,
+            workdir=workdir,
+            name=f"writer-{seed}",
+            folder=folder,
+            base="",
+        )
+
+    made = {
+        seed: workdir.stage(
+            f"writer-{seed}",
+            ["source", "policy", "writer"],
+            ["tokenizer"],
+            functools.partial(make, seed=seed),
+        )
+        for seed in dict.fromkeys(config["writer_seeds"])
+    }
+    own = {s: config["writer_seeds"][n % len(made)] for n, s in enumerate(config["seeds"])}
+    return {seed: (f"writer-{of}", made[of]) for seed, of in own.items()}
+
+
+def make_all(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    recipes: Mapping[str, Recipe],
+    source: Source,
+    settings: Settings,
+    writers: Writers,
+    mesh: Mesh,
+) -> dict[str, dict[int, list[Made]]]:
+    """Tables `made-<algorithm>`: all candidates of all rounds; algorithm → seed → candidates.
+
+    Algorithms that differ in what they select of the same candidates have them from one table. The
+    part that is taken out of an algorithm stands after a dash in its name.
+    """
+    cells = from_config.make(Cells, config["cells"], "cells")
+    seeds = {seed: seed_samples(source, seed) for seed in config["seeds"]}
+    load = functools.cache(lambda place: load_writer(config, place, mesh))
+    demonstrate = functools.cache(lambda seed: Demonstrations(source.problems(seed)))
+    cells_of = functools.cache(lambda seed: cells.of(source, seed))
+    sampling = from_config.sampling(config, "writing", samples=1)
+    of_round = config["writing"]["candidates"] // config["writing"]["rounds"]
+
+    def make_one(name: str, recipe: Recipe) -> datasets.Dataset:
+        parts = list(itertools.product(config["seeds"], range(1, config["writing"]["rounds"] + 1)))
+
+        def make(part: tuple[int, int], earlier) -> dict[str, list]:
+            seed, number = part
+            run = Synthesis(recipe, seeds[seed], settings, *cells_of(seed), seed)
+            first = parts.index((seed, 1))
+            for before in range(first, first + number - 1):
+                run.replay(from_columns(earlier(before)[:]))
+            asked = run.propose(number, of_round)
+            key = jax.random.fold_in(from_config.key({"seed": seed}, "writing"), number)
+            count = config["writing"]["shots"]
+            context = shots(demonstrate(seed), asked, count, str(seed)) if count else []
+            texts = complete(
+                load(writers[seed][1]), asked, sampling, key, f"{name} {seed}-{number}", context
+            )
+            made = run.judge(number, asked, texts)
+            return as_columns(made) | {"seed": [seed] * len(made)}
+
+        fields = [
+            "seeds",
+            "source",
+            "cells",
+            "synthesis",
+            "writing",
+            f"recipes.{name.partition('-')[0]}",
+        ]
+        after = list(dict.fromkeys(stage for stage, _ in writers.values()))
+        return workdir.rounds(f"made-{name}", fields, after, lambda: parts, make)
+
+    tables: dict[Recipe, dict[int, list[Made]]] = {}
+    found = {}
+    for name, recipe in recipes.items():
+        if recipe.generating not in tables:
+            table = make_one(name, recipe)[:]
+            every = from_columns(table)
+            tables[recipe.generating] = {
+                seed: [one for one, of in zip(every, table["seed"], strict=True) if of == seed]
+                for seed in config["seeds"]
+            }
+        found[name] = tables[recipe.generating]
+    return found
+
+
+def load_writer(config: Mapping[str, Any], place: Path, mesh: Mesh) -> StoredModel:
+    """The writer at a place of `Writers`."""
+    return load_policy(config, place, mesh) if config["checkpoint"] else load_model(place, mesh)
+
+
+def emitted(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    recipes: Mapping[str, Recipe],
+    source: Source,
+    settings: Settings,
+    made: Mapping[str, Mapping[int, Sequence[Made]]],
+) -> dict[str, dict[int, list[Made]]]:
+    """Table `emitted`: which of its candidates are the data set of each algorithm, in order."""
+    tables = {name: made_stage(recipes, name) for name in recipes}
+    embed = functools.cache(lambda seed: embedding_of(source, seed, config["cells"]["width"]))
+
+    def make(part: tuple[str, int]) -> dict[str, list]:
+        name, seed = part
+        rows = emit(recipes[name], made[name][seed], settings, lambda texts: embed(seed)(texts))
+        return {"algorithm": [name], "seed": [seed], "rows": [np.array(rows, np.int32)]}
+
+    parts = list(itertools.product(recipes, config["seeds"]))
+    fields = ["seeds", "source", "synthesis", "cells", "recipes", "ablations"]
+    table = workdir.table(
+        "emitted", fields, list(dict.fromkeys(tables.values())), lambda: parts, make
+    )[:]
+    found: dict[str, dict[int, list[Made]]] = {name: {} for name in recipes}
+    for name, seed, rows in zip(table["algorithm"], table["seed"], table["rows"], strict=True):
+        found[name][seed] = [made[name][seed][row] for row in rows]
+    return found
+
+
+def fronts(
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    recipes: Mapping[str, Recipe],
+    source: Source,
+    made: Mapping[str, Mapping[int, Sequence[Made]]],
+) -> datasets.Dataset:
+    """Table `fronts`: what QDIT keeps of the first algorithm's accepted, at each weight `alpha`.
+
+    `front.keep` of them; columns `seed`, `alpha`, `quality` (share of right steps), `vendi`, which
+    are NaN where nothing was accepted.
+    """
+    first, of = next(iter(recipes)), config["front"]
+
+    def make(seed: int) -> dict[str, list]:
+        accepted = [one for one in made[first][seed] if not one.dropped]
+        nothing = {"seed": seed, "quality": math.nan, "vendi": math.nan}
+        rows = [{**nothing, "alpha": alpha} for alpha in of["alphas"]]
+        if accepted:
+            embed = embedding_of(source, seed, config["cells"]["width"])
+            embeddings = embed([one.text for one in accepted])
+            quality = np.array([one.process for one in accepted])
+            count = max(1, round(of["keep"] * len(accepted)))
+            for row in rows:
+                kept = qdit(quality, embeddings, count, row["alpha"])
+                row |= {"quality": quality[kept].mean(), "vendi": vendi_score(embeddings[kept])}
+        return columns(rows)
+
+    fields, after = ["seeds", "source", "cells", "front"], [made_stage(recipes, first)]
+    return workdir.table("fronts", fields, after, lambda: list(config["seeds"]), make)
+
+
+def made_stage(recipes: Mapping[str, Recipe], name: str) -> str:
+    """The stage that has the candidates of an algorithm."""
+    alike = (of for of, r in recipes.items() if r.generating == recipes[name].generating)
+    return f"made-{next(alike)}"
+
+
+def pair_examples(samples: Sequence[Made], tokenizer: Tokenizer, most: int) -> list[Example]:
+    """Questions and solutions, with the loss on the solutions."""
+    prompts = [prompt_text(one.question) for one in samples]
+    return completion_examples(tokenizer, prompts, [one.solution for one in samples], most)

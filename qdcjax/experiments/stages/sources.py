@@ -1,0 +1,186 @@
+"""Problems that there are before any is made: what writers know, seeds, and cells of archives."""
+
+import dataclasses
+import functools
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from qdcjax.data.batches import Example
+from qdcjax.data.examples import completion_examples
+from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
+from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
+from qdcjax.experiments.stages.dials import DEEPEST, Exam, ordered_templates
+from qdcjax.experiments.stages.text_samples import Lsa
+from qdcjax.synthesis.acceptance import CellOf
+from qdcjax.synthesis.operations import OPERATIONS, Demonstrations
+from qdcjax.synthesis.samples import SEED, Made
+from qdcjax.synthesis.verification import verified
+from qdcjax.tasks.problem import Problem
+from qdcjax.tasks.word_problems import Dials, Misconceptions, WordProblems, demonstrations
+from qdcjax.training.processes import is_writer
+from qdcjax.workdir import Workdir
+
+TEXTS = 2_000  # lessons that the tokeniser is trained on
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The problems that there are before any is made, and that a writer knows.
+
+    Attributes:
+      templates: how many; the r-th most frequent has a weight of r^−skew.
+      skew: 0 where all are as frequent.
+      steps: of the longest problems; from 1 to so many.
+      largest: cap of every quantity.
+      quality: how likely a step of a solution is right; see `Misconceptions`.
+      seeds: problems to begin from.
+      known: problems that the writer learned, the seeds among them.
+    """
+
+    templates: int
+    skew: float
+    steps: int
+    largest: int
+    quality: float
+    seeds: int
+    known: int
+
+    def __post_init__(self):
+        most = len(ordered_templates())
+        if not 1 <= self.templates <= most:
+            raise ValueError(f"templates={self.templates} must be from 1 to {most}")
+        if not 1 <= self.steps < DEEPEST:
+            raise ValueError(f"steps={self.steps} must be from 1 to {DEEPEST - 1}")
+        if not 0 <= self.quality <= 1:
+            raise ValueError(f"quality={self.quality} must be in 0…1")
+        if not 1 <= self.seeds <= self.known:
+            raise ValueError(f"seeds={self.seeds} must be from 1 to the known={self.known}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The templates, the most frequent first."""
+        return ordered_templates()[: self.templates]
+
+    def problems(self, seed: int) -> tuple[Problem, ...]:
+        """The known problems with solutions as people wrote them, the seeds first."""
+        return _problems(self, seed)
+
+    def exams(self) -> dict[str, Exam]:
+        """What students are asked: `in`, all templates as often; `templates`, held out; `deeper`."""
+        return {
+            "in": Exam(False, 1, self.steps),
+            "templates": Exam(True, 1, self.steps),
+            "deeper": Exam(False, self.steps + 1, DEEPEST),
+        }
+
+
+@functools.lru_cache(maxsize=8)
+def _problems(source: Source, seed: int) -> tuple[Problem, ...]:
+    weights = np.arange(1, source.templates + 1.0) ** -source.skew
+    counts = np.ceil(source.known * weights / weights.sum()).astype(int)
+    found: list[Problem] = []
+    for name, count in zip(source.names, counts, strict=True):
+        dials = Dials((name,), min_depth=1, max_depth=source.steps, largest=source.largest)
+        found += WordProblems(dials, seed).problems("train", int(count))
+    random.Random(f"{seed}/source").shuffle(found)
+    known = [
+        dataclasses.replace(problem, id=f"{SEED}-{n}")
+        for n, problem in enumerate(found[: source.known])
+    ]
+    return tuple(demonstrations(known, Misconceptions(1.0, 1 - source.quality, seed + 1)))
+
+
+def seed_samples(source: Source, seed: int) -> list[Made]:
+    """The seeds, as the pipeline takes them."""
+    return [
+        verified(problem.id, 0, SEED, (), 0, problem.question, problem.solution)
+        for problem in source.problems(seed)[: source.seeds]
+    ]
+
+
+def written_tokenizer(config: Mapping[str, Any], workdir: Workdir, source: Source) -> Tokenizer:
+    """Stage `tokenizer`: of what a writer learns."""
+
+    def make(folder: Path) -> None:
+        if is_writer():
+            texts = [text for pair in lessons(source, config["seeds"][0], TEXTS) for text in pair]
+            train_sentencepiece(texts, config["tokenizer"]["vocab_size"]).save(folder)
+
+    return load_tokenizer(workdir.stage("tokenizer", ["seeds", "source", "tokenizer"], [], make))
+
+
+def lessons(source: Source, seed: int, count: int) -> list[tuple[str, str]]:
+    """Prompts and completions of all operations, as many of each."""
+    demonstrate = Demonstrations(source.problems(seed))
+    rng = random.Random(f"{seed}/lessons")
+    names = list(OPERATIONS)
+    return [demonstrate(names[n % len(names)], rng) for n in range(count)]
+
+
+def lesson_examples(
+    source: Source, seed: int, count: int, tokenizer: Tokenizer, max_length: int
+) -> list[Example]:
+    """What a writer learns: `lessons`, with the loss on the completions."""
+    prompts, completions = zip(*lessons(source, seed, count), strict=True)
+    return completion_examples(tokenizer, prompts, completions, max_length)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """Cells of an archive: by checkable features of a problem, or by its embedding.
+
+    Attributes:
+      kind: `features`: a template, a number of steps, and how large the answer is. `embeddings`:
+        the nearest of `count` centres of the known problems' embeddings.
+      sizes: bounds of the answer.
+      count: of centres.
+      width: of the embeddings.
+    """
+
+    kind: str
+    sizes: tuple[int, ...]
+    count: int
+    width: int
+
+    def __post_init__(self):
+        if self.kind not in ("features", "embeddings"):
+            raise ValueError(f"kind={self.kind!r} must be features or embeddings")
+        if min(self.count, self.width) < 1:
+            raise ValueError(f"count={self.count} and width={self.width} must be at least 1")
+
+    def of(self, source: Source, seed: int) -> tuple[CellOf, int]:
+        """Sample → its cell, and how many cells there are."""
+        if self.kind == "features":
+            return self._of_features(source)
+        embed = embedding_of(source, seed, self.width)
+        known = [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)]
+        centres = KMeans(self.count, n_init=1, random_state=0).fit(embed(known))
+
+        def cell_of(one: Made) -> int:
+            return -1 if one.invalid else int(centres.predict(embed([one.text]))[0])
+
+        return cell_of, self.count
+
+    def _of_features(self, source: Source) -> tuple[CellOf, int]:
+        places = {name: place for place, name in enumerate(source.names)}
+        shape = (source.templates, source.steps, len(self.sizes) + 1)
+
+        def cell_of(one: Made) -> int:
+            if one.invalid or one.template not in places or not 1 <= one.steps <= source.steps:
+                return -1
+            size = int(np.searchsorted(self.sizes, int(one.gold)))
+            return int(np.ravel_multi_index((places[one.template], one.steps - 1, size), shape))
+
+        return cell_of, int(np.prod(shape))
+
+
+def embedding_of(source: Source, seed: int, width: int) -> Lsa:
+    """Texts → [n, width], by the singular vectors of the known problems."""
+    return Lsa(
+        [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)], width
+    )
