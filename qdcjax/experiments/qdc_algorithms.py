@@ -12,9 +12,8 @@ from qdcjax.experiments.findings.qdc_algorithms import find
 from qdcjax.experiments.reports import qdc_algorithms as algorithms_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import fine_tuning, making, member_students, sources
-from qdcjax.experiments.stages.sources import Source
+from qdcjax.experiments.stages.making import Workshop
 from qdcjax.models.transformer import Transformer
-from qdcjax.synthesis.pipeline import Settings
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.workdir import Workdir
 
@@ -24,23 +23,24 @@ SEEDS = "seeds"  # the student of the seeds alone
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     """All algorithms and seeds; returns the summary."""
     mesh = from_config.mesh(config["mesh"])
-    source, recipes, settings = check(config)
+    workshop, recipes = check(config)
+    source = workshop.source
     predictions = from_config.predictions(config["predictions"])
     publish.fix_predictions(workdir)
 
     # 1. Who writes, and what each algorithm makes with the same number of candidates.
     tokenizer = sources.written_tokenizer(config, workdir, source)
     writers = making.train_writers(config, workdir, source, tokenizer, mesh)
-    made = making.make_all(config, workdir, recipes, source, settings, writers, mesh)
-    emitted = making.emitted(config, workdir, recipes, source, settings, made)
-    fronts = making.fronts(config, workdir, recipes, source, made)
+    made = making.make_all(config, workdir, recipes, workshop, writers, mesh)
+    emitted = making.emitted(config, workdir, recipes, workshop, made)
+    fronts = making.fronts(config, workdir, recipes, workshop, made)
 
     # 2. A student of the seeds and of what each emitted, all in one program, and their answers.
     model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
 
     def learned(member: member_students.Member) -> list:
         name, seed = member
-        samples = sources.seed_samples(source, seed)
+        samples = [*sources.seed_samples(source, seed)]
         samples += [] if name == SEEDS else emitted[name][seed]
         return making.pair_examples(samples, tokenizer, model.config.max_length)
 
@@ -80,15 +80,13 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     )
 
 
-def check(config: Mapping[str, Any]) -> tuple[Source, dict[str, Recipe], Settings]:
-    """The source of problems, all recipes with their ablations, and what they share.
+def check(config: Mapping[str, Any]) -> tuple[Workshop, dict[str, Recipe]]:
+    """The workshop, and all recipes with their ablations.
 
     Raises:
       ValueError: one line that names the field.
     """
-    source = from_config.make(Source, config["source"], "source")
-    settings = from_config.make(Settings, config["synthesis"], "synthesis")
-    from_config.make(sources.Cells, config["cells"], "cells")
+    workshop = making.workshop(config)
     recipes = {
         name: from_config.make(Recipe, fields, f"recipes.{name}")
         for name, fields in config["recipes"].items()
@@ -107,9 +105,7 @@ def check(config: Mapping[str, Any]) -> tuple[Source, dict[str, Recipe], Setting
             f"writing.rounds={writing['rounds']} must be from 1 to the "
             f"candidates={writing['candidates']}"
         )
-    if config["checkpoint"] and not writing["shots"]:
-        raise ValueError("writing.shots=0: a given writer has to be shown what it is asked for")
-    for exam, seed in itertools.product(source.exams().values(), config["seeds"]):
-        asked = config["evaluation"]["questions"]
+    for exam, seed in itertools.product(workshop.source.exams().values(), config["seeds"]):
+        asked, source = config["evaluation"]["questions"], workshop.source
         exam.problems(source.names, source.largest, seed, asked)  # raises where there are fewer
-    return source, recipes, settings
+    return workshop, recipes

@@ -216,9 +216,7 @@ def front_of(
         np.array([_column(fronts, seed, of) for seed in seeds]) for of in ("quality", "vendi")
     )
     alphas = _column(fronts, seeds[0], "alpha").tolist()
-    return {
-        alpha: (_over(quality[:, at]), _over(vendi[:, at])) for at, alpha in enumerate(alphas)
-    }
+    return {alpha: (_over(quality[:, at]), _over(vendi[:, at])) for at, alpha in enumerate(alphas)}
 
 
 def _column(fronts: Mapping[str, Sequence], seed: int, name: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What algorithms make with a writer: tables of all candidates, and data sets of what they emit."""
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -16,6 +17,7 @@ from qdcjax.data.batches import Example
 from qdcjax.data.examples import completion_examples, prompt_text
 from qdcjax.data.tables import columns
 from qdcjax.data.tokenizers import Tokenizer
+from qdcjax.decoding import SamplingSettings
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import fine_tuning
 from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source
@@ -39,6 +41,60 @@ from qdcjax.training.store import StoredModel, load_model
 from qdcjax.workdir import Workdir
 
 Writers = Mapping[int, tuple[str, Path]]  # seed → stage and place of its writer
+
+
+@dataclasses.dataclass(frozen=True)
+class Workshop:
+    """What all algorithms of a study have in common.
+
+    Attributes:
+      source: of seeds, and of what a writer is shown.
+      settings: of the pipeline.
+      cells: of archives.
+      sampling: of a writer's texts.
+      shots: demonstrations before a prompt; 0 for a writer that learned the operations.
+    """
+
+    source: Source
+    settings: Settings
+    cells: Cells
+    sampling: SamplingSettings
+    shots: int
+
+    def begin(self, recipe: Recipe, seed: int) -> Synthesis:
+        """An algorithm's run before its first round."""
+        seeds, cells = seed_samples(self.source, seed), self.cells.of(self.source, seed)
+        return Synthesis(recipe, seeds, self.settings, *cells, seed)
+
+    def round(
+        self, run: Synthesis, writer: StoredModel, name: str, seed: int, number: int, count: int
+    ) -> list[Made]:
+        """A round of `count` candidates, judged; `name` is shown."""
+        asked, context = run.propose(number, count), []
+        if self.shots:
+            demonstrate = Demonstrations(self.source.problems(seed))
+            context = shots(demonstrate, asked, self.shots, str(seed))
+        key = jax.random.fold_in(from_config.key({"seed": seed}, "writing"), number)
+        description = f"{name} {seed}-{number}"
+        texts = complete(writer, asked, self.sampling, key, description, context)
+        return run.judge(number, asked, texts)
+
+
+def workshop(config: Mapping[str, Any]) -> Workshop:
+    """The workshop that the sections `source`, `synthesis`, `cells` and `writing` describe.
+
+    Raises:
+      ValueError: one line that names the field.
+    """
+    if config["checkpoint"] and not config["writing"]["shots"]:
+        raise ValueError("writing.shots=0: a given writer has to be shown what it is asked for")
+    return Workshop(
+        from_config.make(Source, config["source"], "source"),
+        from_config.make(Settings, config["synthesis"], "synthesis"),
+        from_config.make(Cells, config["cells"], "cells"),
+        from_config.sampling(config, "writing", samples=1),
+        config["writing"]["shots"],
+    )
 
 
 def train_writers(
@@ -87,8 +143,7 @@ def make_all(
     config: Mapping[str, Any],
     workdir: Workdir,
     recipes: Mapping[str, Recipe],
-    source: Source,
-    settings: Settings,
+    workshop: Workshop,
     writers: Writers,
     mesh: Mesh,
 ) -> dict[str, dict[int, list[Made]]]:
@@ -97,56 +152,37 @@ def make_all(
     Algorithms that differ in what they select of the same candidates have them from one table. The
     part that is taken out of an algorithm stands after a dash in its name.
     """
-    cells = from_config.make(Cells, config["cells"], "cells")
-    seeds = {seed: seed_samples(source, seed) for seed in config["seeds"]}
     load = functools.cache(lambda place: load_writer(config, place, mesh))
-    demonstrate = functools.cache(lambda seed: Demonstrations(source.problems(seed)))
-    cells_of = functools.cache(lambda seed: cells.of(source, seed))
-    sampling = from_config.sampling(config, "writing", samples=1)
-    of_round = config["writing"]["candidates"] // config["writing"]["rounds"]
+    rounds = config["writing"]["rounds"]
+    of_round = config["writing"]["candidates"] // rounds
+    parts = list(itertools.product(config["seeds"], range(1, rounds + 1)))
 
     def make_one(name: str, recipe: Recipe) -> datasets.Dataset:
-        parts = list(itertools.product(config["seeds"], range(1, config["writing"]["rounds"] + 1)))
-
         def make(part: tuple[int, int], earlier) -> dict[str, list]:
             seed, number = part
-            run = Synthesis(recipe, seeds[seed], settings, *cells_of(seed), seed)
-            first = parts.index((seed, 1))
+            run, first = workshop.begin(recipe, seed), parts.index((seed, 1))
             for before in range(first, first + number - 1):
                 run.replay(from_columns(earlier(before)[:]))
-            asked = run.propose(number, of_round)
-            key = jax.random.fold_in(from_config.key({"seed": seed}, "writing"), number)
-            count = config["writing"]["shots"]
-            context = shots(demonstrate(seed), asked, count, str(seed)) if count else []
-            texts = complete(
-                load(writers[seed][1]), asked, sampling, key, f"{name} {seed}-{number}", context
-            )
-            made = run.judge(number, asked, texts)
+            made = workshop.round(run, load(writers[seed][1]), name, seed, number, of_round)
             return as_columns(made) | {"seed": [seed] * len(made)}
 
-        fields = [
-            "seeds",
-            "source",
-            "cells",
-            "synthesis",
-            "writing",
-            f"recipes.{name.partition('-')[0]}",
-        ]
+        own = f"recipes.{name.partition('-')[0]}"
+        fields = ["seeds", "source", "cells", "synthesis", "writing", own]
         after = list(dict.fromkeys(stage for stage, _ in writers.values()))
         return workdir.rounds(f"made-{name}", fields, after, lambda: parts, make)
 
     tables: dict[Recipe, dict[int, list[Made]]] = {}
-    found = {}
     for name, recipe in recipes.items():
         if recipe.generating not in tables:
-            table = make_one(name, recipe)[:]
-            every = from_columns(table)
-            tables[recipe.generating] = {
-                seed: [one for one, of in zip(every, table["seed"], strict=True) if of == seed]
-                for seed in config["seeds"]
-            }
-        found[name] = tables[recipe.generating]
-    return found
+            tables[recipe.generating] = by_seed(make_one(name, recipe), config["seeds"])
+    return {name: tables[recipe.generating] for name, recipe in recipes.items()}
+
+
+def by_seed(table: datasets.Dataset, seeds: Sequence[int]) -> dict[int, list[Made]]:
+    """Seed → samples of a table with a column `seed` beside those of `samples.as_columns`."""
+    columns = table[:]
+    rows = list(zip(from_columns(columns), columns["seed"], strict=True))
+    return {seed: [one for one, of in rows if of == seed] for seed in seeds}
 
 
 def load_writer(config: Mapping[str, Any], place: Path, mesh: Mesh) -> StoredModel:
@@ -158,17 +194,19 @@ def emitted(
     config: Mapping[str, Any],
     workdir: Workdir,
     recipes: Mapping[str, Recipe],
-    source: Source,
-    settings: Settings,
+    workshop: Workshop,
     made: Mapping[str, Mapping[int, Sequence[Made]]],
 ) -> dict[str, dict[int, list[Made]]]:
     """Table `emitted`: which of its candidates are the data set of each algorithm, in order."""
     tables = {name: made_stage(recipes, name) for name in recipes}
-    embed = functools.cache(lambda seed: embedding_of(source, seed, config["cells"]["width"]))
+    source, width = workshop.source, workshop.cells.width
+    embed = functools.cache(lambda seed: embedding_of(source, seed, width))
 
     def make(part: tuple[str, int]) -> dict[str, list]:
         name, seed = part
-        rows = emit(recipes[name], made[name][seed], settings, lambda texts: embed(seed)(texts))
+        rows = emit(
+            recipes[name], made[name][seed], workshop.settings, lambda texts: embed(seed)(texts)
+        )
         return {"algorithm": [name], "seed": [seed], "rows": [np.array(rows, np.int32)]}
 
     parts = list(itertools.product(recipes, config["seeds"]))
@@ -186,7 +224,7 @@ def fronts(
     config: Mapping[str, Any],
     workdir: Workdir,
     recipes: Mapping[str, Recipe],
-    source: Source,
+    workshop: Workshop,
     made: Mapping[str, Mapping[int, Sequence[Made]]],
 ) -> datasets.Dataset:
     """Table `fronts`: what QDIT keeps of the first algorithm's accepted, at each weight `alpha`.
@@ -201,7 +239,7 @@ def fronts(
         nothing = {"seed": seed, "quality": math.nan, "vendi": math.nan}
         rows = [{**nothing, "alpha": alpha} for alpha in of["alphas"]]
         if accepted:
-            embed = embedding_of(source, seed, config["cells"]["width"])
+            embed = embedding_of(workshop.source, seed, workshop.cells.width)
             embeddings = embed([one.text for one in accepted])
             quality = np.array([one.process for one in accepted])
             count = max(1, round(of["keep"] * len(accepted)))

@@ -71,7 +71,7 @@ class Source:
         return _problems(self, seed)
 
     def exams(self) -> dict[str, Exam]:
-        """What students are asked: `in`, all templates as often; `templates`, held out; `deeper`."""
+        """What is asked: `in`, of all templates as often; `templates`, held out; `deeper`."""
         return {
             "in": Exam(False, 1, self.steps),
             "templates": Exam(True, 1, self.steps),
@@ -95,12 +95,13 @@ def _problems(source: Source, seed: int) -> tuple[Problem, ...]:
     return tuple(demonstrations(known, Misconceptions(1.0, 1 - source.quality, seed + 1)))
 
 
-def seed_samples(source: Source, seed: int) -> list[Made]:
+@functools.lru_cache(maxsize=16)
+def seed_samples(source: Source, seed: int) -> tuple[Made, ...]:
     """The seeds, as the pipeline takes them."""
-    return [
+    return tuple(
         verified(problem.id, 0, SEED, (), 0, problem.question, problem.solution)
         for problem in source.problems(seed)[: source.seeds]
-    ]
+    )
 
 
 def written_tokenizer(config: Mapping[str, Any], workdir: Workdir, source: Source) -> Tokenizer:
@@ -155,8 +156,10 @@ class Cells:
 
     def of(self, source: Source, seed: int) -> tuple[CellOf, int]:
         """Sample → its cell, and how many cells there are."""
-        if self.kind == "features":
-            return self._of_features(source)
+        return _cells_of(self, source, seed)
+
+    def of_embeddings(self, source: Source, seed: int) -> tuple[CellOf, int]:
+        """Cells of `embeddings`."""
         embed = embedding_of(source, seed, self.width)
         known = [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)]
         centres = KMeans(self.count, n_init=1, random_state=0).fit(embed(known))
@@ -166,7 +169,8 @@ class Cells:
 
         return cell_of, self.count
 
-    def _of_features(self, source: Source) -> tuple[CellOf, int]:
+    def of_features(self, source: Source) -> tuple[CellOf, int]:
+        """Cells of `features`."""
         places = {name: place for place, name in enumerate(source.names)}
         shape = (source.templates, source.steps, len(self.sizes) + 1)
 
@@ -177,6 +181,13 @@ class Cells:
             return int(np.ravel_multi_index((places[one.template], one.steps - 1, size), shape))
 
         return cell_of, int(np.prod(shape))
+
+
+@functools.lru_cache(maxsize=16)
+def _cells_of(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
+    return (
+        cells.of_features(source) if cells.kind == "features" else cells.of_embeddings(source, seed)
+    )
 
 
 def embedding_of(source: Source, seed: int, width: int) -> Lsa:
