@@ -76,7 +76,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.writer = ConfigDict(
         {
             "lessons": 20_000,
-            "steps": 1_500,
+            "steps": 1_000,
             "batch_size": 16,
             "microbatches": 1,
             "pack": 448,
@@ -106,13 +106,13 @@ def get_config(preset: str = "") -> ConfigDict:
     config.described = 100
     config.students = ConfigDict(
         {
-            "steps": 200,
+            "steps": 150,
             "batch_size": 16,
             "microbatches": 1,
-            "pack": 320,
-            "log_every": 20,
-            "checkpoint_every": 100,
-            "optimizer": ConfigDict({"learning_rate": 3e-3, "warmup": 0.05, "b2": 0.99}),
+            "pack": 256,
+            "log_every": 15,
+            "checkpoint_every": 75,
+            "optimizer": ConfigDict({"learning_rate": 6e-3, "warmup": 0.05, "b2": 0.99}),
         }
     )
     config.evaluation = base.evaluation
