@@ -9,6 +9,7 @@ be changed, and `ablations` names those that also run with each of their parts t
 from ml_collections import ConfigDict, config_dict
 
 from configs import sft
+from qdcjax.synthesis.operations import OPERATIONS
 from qdcjax.tasks.word_problems import HELD_OUT_TEMPLATES
 
 PRESETS = ("smoke", "study", "smollm2")
@@ -76,6 +77,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.writer = ConfigDict(
         {
             "lessons": 20_000,
+            "operations": tuple(OPERATIONS),
             "steps": 1_000,
             "batch_size": 16,
             "microbatches": 1,
@@ -130,8 +132,7 @@ def get_config(preset: str = "") -> ConfigDict:
 def smoke(config: ConfigDict) -> None:
     """Seconds: two templates, a writer that hardly writes, and an ablation."""
     config.seeds = (0, 1)
-    config.source.update(templates=2, steps=2, seeds=20, known=200)
-    config.synthesis.steps = 2
+    config.source.update(templates=2, seeds=20, known=200)
     config.policy.update(layers=1, width=32, head_width=16, mlp_width=64)
     config.writer.update(lessons=200, steps=20, batch_size=4, log_every=10, checkpoint_every=10)
     config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)

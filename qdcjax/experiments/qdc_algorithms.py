@@ -30,7 +30,10 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
 
     # 1. Who writes, and what each algorithm makes with the same number of candidates.
     tokenizer = sources.written_tokenizer(config, workdir, source)
-    writers = making.train_writers(config, workdir, source, tokenizer, mesh)
+    if config["checkpoint"]:
+        writers = making.given_writer(config, workdir)
+    else:
+        writers = making.train_writers(config, workdir, source, tokenizer, mesh)
     made = making.make_all(config, workdir, recipes, workshop, writers, mesh)
     emitted = making.emitted(config, workdir, recipes, workshop, made)
     fronts = making.fronts(config, workdir, recipes, workshop, made)
@@ -87,6 +90,8 @@ def check(config: Mapping[str, Any]) -> tuple[Workshop, dict[str, Recipe]]:
       ValueError: one line that names the field.
     """
     workshop = making.workshop(config)
+    if config["checkpoint"] and not workshop.shots:
+        raise ValueError("writing.shots=0: a given writer has to be shown what it is asked for")
     recipes = {
         name: from_config.make(Recipe, fields, f"recipes.{name}")
         for name, fields in config["recipes"].items()

@@ -29,6 +29,7 @@ SOLUTIONS = (
     "backward",
 )  # those whose completion is a solution of a question that is given
 AIMED = ("write", "like")  # those that can be asked for a number of steps
+TRIES = 200  # children that are tried for a demonstration
 END = "\n\n"  # of a demonstration before a prompt
 
 
@@ -60,28 +61,32 @@ class Demonstrations:
 
     A parent of `like` is another problem of the child's template; of `deeper` the child without
     its last step; of `rephrase` the child with other nouns; of `other` any problem of another
-    template. Children come as often as they are in the pool.
+    template. Children come as often as they are in the pool; one that asks nothing, which has no
+    template, is written and solved alone.
     """
 
     def __init__(self, pool: Sequence[Problem], parents: int = 2):
         """Sorts the pool.
 
         Args:
-          pool: generated problems.
+          pool: problems, of the generator or read back.
           parents: of `like`.
         """
         self._pool, self._parents = list(pool), parents
         self._of_template: dict[str, list[Problem]] = {}
         for problem in pool:
-            self._of_template.setdefault(problem.meta["template"], []).append(problem)
+            if "template" in problem.meta:
+                self._of_template.setdefault(problem.meta["template"], []).append(problem)
 
-    def __call__(self, operation: str, rng: random.Random) -> tuple[str, str]:
-        """A prompt and its completion."""
-        while True:
+    def __call__(self, operation: str, rng: random.Random) -> tuple[str, str] | None:
+        """A prompt and its completion; nothing where no child was found for the operation."""
+        for _ in range(TRIES):
             child = rng.choice(self._pool)
-            target = child.meta["depth"] if operation in AIMED and rng.random() < 0.5 else 0
+            target = child.meta.get("depth", 0) if operation in AIMED and rng.random() < 0.5 else 0
             if operation == "solve":
                 return prompt(operation, [child.question]), child.solution
+            if operation != "write" and "template" not in child.meta:
+                continue
             if operation == "backward":
                 question = masked(child, rng.choice(list(child.meta["givens"])))
                 if question is not None:
@@ -90,6 +95,7 @@ class Demonstrations:
             parents = self._questions(operation, child, rng)
             if parents is not None:
                 return prompt(operation, parents, target), f"{child.question}\n{child.solution}"
+        return None
 
     def _questions(self, operation: str, child: Problem, rng: random.Random) -> list[str] | None:
         """Of the parents; nothing where the child has none."""
@@ -110,4 +116,5 @@ class Demonstrations:
             question = rephrased(child, rng).question
             return None if question == child.question else [question]
         parent = rng.choice(self._pool)
-        return None if parent.meta["template"] == child.meta["template"] else [parent.question]
+        alike = parent.meta.get("template") == child.meta["template"]
+        return None if alike else [parent.question]

@@ -26,6 +26,7 @@ from qdcjax.experiments.stages.sources import (
     Source,
     embedding_of,
     lesson_examples,
+    lessons,
     seed_samples,
 )
 from qdcjax.measures.diversity import vendi_score
@@ -37,7 +38,7 @@ from qdcjax.synthesis.samples import Made, as_columns, from_columns
 from qdcjax.synthesis.selection import qdit
 from qdcjax.synthesis.writing import complete, shots
 from qdcjax.training.sharding import init_on_mesh
-from qdcjax.training.store import StoredModel, load_model
+from qdcjax.training.store import StoredModel
 from qdcjax.workdir import Workdir
 
 Writers = Mapping[int, tuple[str, Path]]  # seed → stage and place of its writer
@@ -86,8 +87,6 @@ def workshop(config: Mapping[str, Any]) -> Workshop:
     Raises:
       ValueError: one line that names the field.
     """
-    if config["checkpoint"] and not config["writing"]["shots"]:
-        raise ValueError("writing.shots=0: a given writer has to be shown what it is asked for")
     return Workshop(
         from_config.make(Source, config["source"], "source"),
         from_config.make(Settings, config["synthesis"], "synthesis"),
@@ -100,24 +99,24 @@ def workshop(config: Mapping[str, Any]) -> Workshop:
 def train_writers(
     config: Mapping[str, Any], workdir: Workdir, source: Source, tokenizer: Tokenizer, mesh: Mesh
 ) -> Writers:
-    """Stages `writer-<seed>`: models that learned all operations; or the one that is given.
+    """Stages `writer-<seed>`: models that learned operations; the n-th seed has the n-th of them.
 
-    Seed s has the writer of `writer_seeds[s mod n]`.
+    Where there are fewer of `writer_seeds`, the first comes after the last.
     """
-    if config["checkpoint"]:
-        found = find_policy(config["checkpoint"], config["model"])
-        mark_source(workdir, found)
-        return {seed: ("policy", found) for seed in config["seeds"]}
     settings = from_config.training(config, "writer", mesh)
 
     def make(folder: Path, seed: int) -> None:
         model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
         start = StoredModel(model, init_on_mesh(model, jax.random.key(seed), mesh), tokenizer)
-        count, most = config["writer"]["lessons"], model.config.max_length
+        known, count = source.problems(seed), config["writer"]["lessons"]
         fine_tuning.fine_tune(
             config,
             start,
-            lesson_examples(source, seed, count, tokenizer, most),
+            lesson_examples(
+                lessons(known, config["writer"]["operations"], count, seed),
+                tokenizer,
+                model.config.max_length,
+            ),
             settings,
             seed=seed,
             workdir=workdir,
@@ -152,7 +151,7 @@ def make_all(
     Algorithms that differ in what they select of the same candidates have them from one table. The
     part that is taken out of an algorithm stands after a dash in its name.
     """
-    load = functools.cache(lambda place: load_writer(config, place, mesh))
+    load = functools.cache(lambda place: load_policy(config, place, mesh))
     rounds = config["writing"]["rounds"]
     of_round = config["writing"]["candidates"] // rounds
     parts = list(itertools.product(config["seeds"], range(1, rounds + 1)))
@@ -185,9 +184,11 @@ def by_seed(table: datasets.Dataset, seeds: Sequence[int]) -> dict[int, list[Mad
     return {seed: [one for one, of in rows if of == seed] for seed in seeds}
 
 
-def load_writer(config: Mapping[str, Any], place: Path, mesh: Mesh) -> StoredModel:
-    """The writer at a place of `Writers`."""
-    return load_policy(config, place, mesh) if config["checkpoint"] else load_model(place, mesh)
+def given_writer(config: Mapping[str, Any], workdir: Workdir) -> Writers:
+    """Another run's policy, or a pretrained one, `config.checkpoint`, for all seeds."""
+    found = find_policy(config["checkpoint"], config["model"])
+    mark_source(workdir, found)
+    return {seed: ("policy", found) for seed in config["seeds"]}
 
 
 def emitted(

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, make_batches
@@ -19,6 +21,7 @@ from qdcjax.tasks.problem import Problem, Task
 from qdcjax.training.fit import TrainSettings
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.members import MemberBatches, fit_members, make_program
+from qdcjax.training.processes import to_host
 from qdcjax.training.store import StoredModel, load_model, save_model
 from qdcjax.workdir import Workdir
 
@@ -40,6 +43,7 @@ def learn_students(
     tokenizer: Tokenizer,
     settings: TrainSettings,
     mesh: Mesh,
+    begin: Mapping[Member, Path] | None = None,
 ) -> Students:
     """Stage `<name>`, with a folder for each student.
 
@@ -49,6 +53,7 @@ def learn_students(
       members: all that learn.
       examples_of: member → what it learns, which is packed into rows of `settings.pack`.
       model, tokenizer, settings: of all.
+      begin: the model that each goes on from; fresh ones by default.
     """
 
     def make(folder: Path) -> None:
@@ -61,8 +66,13 @@ def learn_students(
             ]
         )
         init, loss = functools.partial(init_params, model), language_model_loss(model)
+        program, starts = make_program(init, loss, settings), None
+        if begin is not None:
+            program = make_program(init, loss, settings, lambda _, start: start)
+            every = [to_host(load_model(begin[member], mesh).params) for member in members]
+            starts = jax.tree.map(lambda *leaves: np.stack(leaves), *every)
         found = fit_members(
-            make_program(init, loss, settings),
+            program,
             batches,
             settings,
             seeds=[seed for _, seed in members],
@@ -70,6 +80,7 @@ def learn_students(
             mesh=mesh,
             workdir=workdir.path,
             name=name,
+            begin=starts,
         )
         for member, params in zip(members, found, strict=True):
             save_model(folder / student_name(*member), StoredModel(model, params, tokenizer))

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,11 @@ class Source:
 
     def problems(self, seed: int) -> tuple[Problem, ...]:
         """The known problems with solutions as people wrote them, the seeds first."""
-        return _problems(self, seed)
+        return _problems(self, seed, "train", self.known)
+
+    def unseen(self, seed: int, count: int) -> tuple[Problem, ...]:
+        """Others like them, of the test split."""
+        return _problems(self, seed, "test", count)
 
     def exams(self) -> dict[str, Exam]:
         """What is asked: `in`, of all templates as often; `templates`, held out; `deeper`."""
@@ -80,17 +84,17 @@ class Source:
 
 
 @functools.lru_cache(maxsize=8)
-def _problems(source: Source, seed: int) -> tuple[Problem, ...]:
+def _problems(source: Source, seed: int, split: str, total: int) -> tuple[Problem, ...]:
     weights = np.arange(1, source.templates + 1.0) ** -source.skew
-    counts = np.ceil(source.known * weights / weights.sum()).astype(int)
+    counts = np.ceil(total * weights / weights.sum()).astype(int)
     found: list[Problem] = []
     for name, count in zip(source.names, counts, strict=True):
         dials = Dials((name,), min_depth=1, max_depth=source.steps, largest=source.largest)
-        found += WordProblems(dials, seed).problems("train", int(count))
+        found += WordProblems(dials, seed).problems(split, int(count))
     random.Random(f"{seed}/source").shuffle(found)
     known = [
-        dataclasses.replace(problem, id=f"{SEED}-{n}")
-        for n, problem in enumerate(found[: source.known])
+        dataclasses.replace(problem, id=f"{SEED if split == 'train' else split}-{n}")
+        for n, problem in enumerate(found[:total])
     ]
     return tuple(demonstrations(known, Misconceptions(1.0, 1 - source.quality, seed + 1)))
 
@@ -109,26 +113,33 @@ def written_tokenizer(config: Mapping[str, Any], workdir: Workdir, source: Sourc
 
     def make(folder: Path) -> None:
         if is_writer():
-            texts = [text for pair in lessons(source, config["seeds"][0], TEXTS) for text in pair]
+            known = source.problems(config["seeds"][0])
+            texts = [text for pair in lessons(known, OPERATIONS, TEXTS, 0) for text in pair]
             train_sentencepiece(texts, config["tokenizer"]["vocab_size"]).save(folder)
 
     return load_tokenizer(workdir.stage("tokenizer", ["seeds", "source", "tokenizer"], [], make))
 
 
-def lessons(source: Source, seed: int, count: int) -> list[tuple[str, str]]:
-    """Prompts and completions of all operations, as many of each."""
-    demonstrate = Demonstrations(source.problems(seed))
-    rng = random.Random(f"{seed}/lessons")
-    names = list(OPERATIONS)
-    return [demonstrate(names[n % len(names)], rng) for n in range(count)]
+def lessons(
+    problems: Sequence[Problem], operations: Collection[str], count: int, seed: int
+) -> list[tuple[str, str]]:
+    """Prompts and completions, as many of each operation.
+
+    Of an operation that no problem is an outcome of, such as another template's where there is but
+    one, there are none.
+    """
+    demonstrate, rng = Demonstrations(problems), random.Random(f"{seed}/lessons")
+    names = list(operations)
+    found = (demonstrate(names[n % len(names)], rng) for n in range(count))
+    return [pair for pair in found if pair is not None]
 
 
 def lesson_examples(
-    source: Source, seed: int, count: int, tokenizer: Tokenizer, max_length: int
+    pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, most: int
 ) -> list[Example]:
-    """What a writer learns: `lessons`, with the loss on the completions."""
-    prompts, completions = zip(*lessons(source, seed, count), strict=True)
-    return completion_examples(tokenizer, prompts, completions, max_length)
+    """Lessons with the loss on the completions."""
+    prompts, completions = zip(*pairs, strict=True)
+    return completion_examples(tokenizer, prompts, completions, most)
 
 
 @dataclasses.dataclass(frozen=True)
