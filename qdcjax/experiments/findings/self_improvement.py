@@ -74,18 +74,17 @@ def find(
             results |= {f"{arm}_{name}_{number}": value for number, value in enumerate(values)}
         accepted = [[not one.dropped for of in made[arm, s] for one in of] for s in seeds]
         results[f"{arm}_accepted"] = of_seeds([np.mean(of) for of in accepted]).within(0, 1)
-    for arm, of in passes.items():
-        for k, values in of.items():
-            results[f"{arm}_pass_{k}"] = of_seeds(values).within(0, 1)
+    drawn = {
+        arm: {k: of_seeds(values).within(0, 1) for k, values in of.items()}
+        for arm, of in passes.items()
+    }
+    results |= {f"{arm}_pass_{k}": found for arm, of in drawn.items() for k, found in of.items()}
     statistics = statistics_of(figures, passes)
     verdicts = []
     for name, prediction in predictions.items():
         values = statistics[name]()
         verdicts.append(judge(prediction, NOT_MEASURED if values is None else _over(values)))
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
-    drawn = {
-        arm: {k: of_seeds(v).within(0, 1) for k, v in of.items()} for arm, of in passes.items()
-    }
     return Findings(results, verdicts, rounds, drawn)
 
 
