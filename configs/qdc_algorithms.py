@@ -130,7 +130,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def smoke(config: ConfigDict) -> None:
-    """Seconds: two templates, a writer that hardly writes, and an ablation."""
+    """Seconds: two templates, a writer that hardly writes, and ablations."""
     config.seeds = (0, 1)
     config.source.update(templates=2, seeds=20, known=200)
     config.policy.update(layers=1, width=32, head_width=16, mlp_width=64)
@@ -138,7 +138,7 @@ def smoke(config: ConfigDict) -> None:
     config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)
     config.cells.update(width=8, count=4)
     config.recipes = ConfigDict({n: RECIPES[n] for n in ("temperature", "rejection", "map_elites")})
-    config.ablations = ("map_elites",)
+    config.ablations = ("rejection",)
     config.described = 4
     config.students.update(steps=10, batch_size=4, log_every=5, checkpoint_every=5)
     config.evaluation.update(questions=12, max_new_tokens=48, batch_size=12)

@@ -66,6 +66,13 @@ STAGES_OF = {
     | {f"{program}{what}" for program in GENERATORS for what in ("", "-distances")},
     "configs/qdc_card.py": {f"{what}-{of}" for what in ("set", "described") for of in CARD}
     | {"embeddings"},
+    "configs/qdc_algorithms.py": {"predictions", "tokenizer", "writer-0", "emitted", "fronts"}
+    | {f"made-{name}" for name in ("temperature", "rejection", "map_elites")}
+    | {"made-rejection-parents", "made-rejection-right"}
+    | {"students", *(f"answers-{test}" for test in ("in", "templates", "deeper"))},
+    "configs/self_improvement.py": {"predictions", "tokenizer", "writer-0", "probe-0", "losses-0"}
+    | {f"{what}-{n}" for what in ("candidates", "round", "probe", "losses") for n in (1, 2)}
+    | {"answers-start", "answers-last"},
     "configs/qdc_dials.py": {"predictions", "tokenizer", "students", "described", "selections"}
     | {f"answers-{test}" for test in ("in", "templates", "deeper")},
     "configs/noise.py": {"predictions", "tokenizer"}
@@ -87,6 +94,8 @@ OWN_FIGURES = {
     "chart_autoencoder": {"sphere2_charts_64_error", "torus_plain_64_error", "C6_statistic"},
     "generator": {"sphere3_sinkhorn_32_w1", "floor_S2_40", "W3_below_statistic"},
     "qdc_dials": {"base_in_accuracy", "diversity_out_effect", "Q3_vendi_statistic"},
+    "qdc_algorithms": {"map_elites_coverage", "seeds_in_accuracy", "Q5_score_quality_statistic"},
+    "self_improvement": {"replace_loss_2", "accumulate_pass_2", "Q6_difference_statistic"},
     "qdc_card": {"few_vendi_1", "wrong_answer", "many_contaminated"},
     "intrinsic_dimension": {"width16_mle_euclidean", "width32_twonn_cosine", "S5_width_statistic"},
 }

@@ -31,7 +31,7 @@ from qdcjax.experiments.stages.sources import (
 )
 from qdcjax.measures.diversity import vendi_score
 from qdcjax.models.transformer import Transformer
-from qdcjax.synthesis.operations import Demonstrations
+from qdcjax.synthesis.operations import END, Demonstrations
 from qdcjax.synthesis.pipeline import Settings, Synthesis, emit
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.synthesis.samples import Made, as_columns, from_columns
@@ -87,12 +87,14 @@ def workshop(config: Mapping[str, Any]) -> Workshop:
     Raises:
       ValueError: one line that names the field.
     """
+    shown = config["writing"]["shots"]
+    ends = {"stop_strings": (END,)} if shown else {}
     return Workshop(
         from_config.make(Source, config["source"], "source"),
         from_config.make(Settings, config["synthesis"], "synthesis"),
         from_config.make(Cells, config["cells"], "cells"),
-        from_config.sampling(config, "writing", samples=1),
-        config["writing"]["shots"],
+        from_config.sampling(config, "writing", samples=1, **ends),
+        shown,
     )
 
 
