@@ -104,7 +104,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.cells = ConfigDict({"kind": "features", "sizes": (8, 16, 30), "count": 64, "width": 64})
     config.recipes = ConfigDict(RECIPES)
     config.ablations = ()
-    config.front = ConfigDict({"keep": 0.3, "alphas": (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)})
+    config.front = ConfigDict({"algorithm": "temperature", "keep": 0.3})
+    config.front.alphas = (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)
     config.described = 100
     config.students = ConfigDict(
         {

@@ -241,6 +241,39 @@ def test_a_killed_table_goes_on_with_the_next_part(tmp_path):
     assert made == [1, 2, 3]
 
 
+def test_rounds_that_are_killed_follow_from_those_that_were_stored(tmp_path):
+    asked = []
+
+    def rounds(path: Path, fails: int | None = None):
+        def make(part: int, earlier) -> dict[str, list]:
+            if part == fails:
+                raise KeyboardInterrupt
+            before = [earlier(n)["names"][:] for n in range(part)]
+            asked.append((part, before))
+            names = [[f"{part}", f"{sum(map(len, before))}"] for _ in range(part + 1)]
+            return {"names": names, "part": [part] * (part + 1)}
+
+        workdir = Workdir(path, CONFIG)
+        return workdir.rounds("rounds", ["b"], [], lambda: [0, 1, 2, 3], make)
+
+    whole = rounds(tmp_path / "whole")[:]
+    assert whole["names"] == [["0", "0"], *[["1", "1"]] * 2, *[["2", "3"]] * 3, *[["3", "6"]] * 4]
+    unbroken = asked.copy()
+    asked.clear()
+    for fails in (1, 1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            rounds(tmp_path / "killed", fails)
+    assert rounds(tmp_path / "killed")[:] == whole
+    assert asked == unbroken, "each is made once, from the same parts as stored"
+    assert rounds(tmp_path / "killed")[:] == whole and asked == unbroken
+
+
+def test_no_round_follows_from_a_later_one(tmp_path):
+    make = lambda part, earlier: earlier(part)[:]  # noqa: E731
+    with pytest.raises(FileNotFoundError, match="part-00000"):
+        Workdir(tmp_path, CONFIG).rounds("rounds", ["b"], [], lambda: [0], make)
+
+
 def numbers(workdir: Workdir) -> list[int]:
     """A table of one number a part."""
     return workdir.table("numbers", ["a"], [], lambda: [1, 2, 3], lambda n: {"n": [n]})["n"][:]

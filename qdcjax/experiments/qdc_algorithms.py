@@ -96,8 +96,8 @@ def check(config: Mapping[str, Any]) -> tuple[Workshop, dict[str, Recipe]]:
         name: from_config.make(Recipe, fields, f"recipes.{name}")
         for name, fields in config["recipes"].items()
     }
-    if not recipes:
-        raise ValueError("recipes is empty: no algorithm makes anything")
+    if (of := config["front"]["algorithm"]) not in recipes:
+        raise ValueError(f"front.algorithm={of!r} must be one of {', '.join(recipes) or 'none'}")
     for name in config["ablations"]:
         if name not in recipes:
             raise ValueError(f"ablations: {name!r} is none of {', '.join(recipes)}")
@@ -113,4 +113,5 @@ def check(config: Mapping[str, Any]) -> tuple[Workshop, dict[str, Recipe]]:
     for exam, seed in itertools.product(workshop.source.exams().values(), config["seeds"]):
         asked, source = config["evaluation"]["questions"], workshop.source
         exam.problems(source.names, source.largest, seed, asked)  # raises where there are fewer
-    return workshop, recipes
+    # Tables have the name of the first that needs them, so those that only select come last.
+    return workshop, dict(sorted(recipes.items(), key=lambda item: item[1].select != "none"))

@@ -90,13 +90,13 @@ def find(
         for figure in figures[0]:
             results[f"{name}_{figure}"] = _over([of[figure] for of in figures])
         for place, figure in enumerate(("coverage", "score")):
-            results[f"{name}_{figure}"] = of_seeds(ends[name][:, place])
+            results[f"{name}_{figure}"] = of_seeds(ends[name][:, place]).within(0, 1)
     for test, table in answers.items():
         columns = table[:]
         for name in dict.fromkeys(columns["cell"]):
             found = of_seeds(accuracy(columns, name, seeds))
             results[f"{name}_{test}_accuracy"] = found.within(0, 1)
-    first = next(iter(made))
+    first = config["front"]["algorithm"]
     statistics: dict[str, Callable[[], np.ndarray | None]] = {
         "Q3_filter": lambda: np.array([kept_kinds(made[first][seed], seed) for seed in seeds]),
         "Q3_vendi": lambda: of_weight(fronts, seeds, "vendi"),
@@ -140,7 +140,7 @@ def archives(made: Sequence[Made], cell_of: CellOf, cells: int) -> list[tuple[fl
 def _growth(candidates: int, found: np.ndarray) -> Growth:
     """Of [seeds, looks, 2]."""
     sizes = [len(part) for part in np.array_split(np.arange(candidates), found.shape[1])]
-    coverage, score = ([of_seeds(look) for look in found[:, :, of].T] for of in (0, 1))
+    coverage, score = ([of_seeds(x).within(0, 1) for x in found[:, :, of].T] for of in (0, 1))
     return Growth(np.cumsum(sizes).tolist(), coverage, score)
 
 

@@ -93,22 +93,26 @@ def front_section(workdir: Workdir, found: Findings, recipes: Mapping[str, Recip
     )
     path = figures.save(figure, workdir.path / "figures" / "front.png")
     weights = ", ".join(f"{alpha:g}" for alpha in found.front)
-    text = f"Dashed: what QDIT keeps of the first algorithm's candidates, at weights {weights}, "
+    text = f"Dashed: what QDIT keeps of independent samples, at weights {weights}, "
     text += "from right to left; of another number of samples, so that its shape alone compares."
     plate = Plate(path, "Means over seeds, with intervals.")
     columns = {
         "emitted": ("samples", ""),
         "right": ("right answers", "%"),
         "process": ("right steps", "%"),
+        "steps": ("steps", ""),
+        "words": ("words", ""),
+    }
+    tables = [_table(found, recipes, columns, "Quality and complexity of what is emitted.")]
+    columns = {
         "kinds": ("kinds", ""),
         "vendi": ("Vendi", ""),
         "distinct_2": ("distinct-2", ""),
         "self_bleu": ("self-BLEU", ""),
-        "steps": ("steps", ""),
-        "words": ("words", ""),
     }
-    table = _table(found, recipes, columns, f"Diversity is that of {found.described} samples.")
-    return Section("Quality, diversity, complexity", text, [plate], [table])
+    caption = f"Diversity of {found.described} samples of it."
+    tables.append(_table(found, recipes, columns, caption))
+    return Section("Quality, diversity, complexity", text, [plate], tables)
 
 
 def students_section(found: Findings, recipes: Mapping[str, Recipe]) -> Section:

@@ -230,15 +230,15 @@ def fronts(
     workshop: Workshop,
     made: Mapping[str, Mapping[int, Sequence[Made]]],
 ) -> datasets.Dataset:
-    """Table `fronts`: what QDIT keeps of the first algorithm's accepted, at each weight `alpha`.
+    """Table `fronts`: what QDIT keeps of what `front.algorithm` accepted, at each weight `alpha`.
 
-    `front.keep` of them; columns `seed`, `alpha`, `quality` (share of right steps), `vendi`, which
+    `front.keep` of it; columns `seed`, `alpha`, `quality` (share of right steps), `vendi`, which
     are NaN where nothing was accepted.
     """
-    first, of = next(iter(recipes)), config["front"]
+    of = config["front"]
 
     def make(seed: int) -> dict[str, list]:
-        accepted = [one for one in made[first][seed] if not one.dropped]
+        accepted = [one for one in made[of["algorithm"]][seed] if not one.dropped]
         nothing = {"seed": seed, "quality": math.nan, "vendi": math.nan}
         rows = [{**nothing, "alpha": alpha} for alpha in of["alphas"]]
         if accepted:
@@ -251,7 +251,7 @@ def fronts(
                 row |= {"quality": quality[kept].mean(), "vendi": vendi_score(embeddings[kept])}
         return columns(rows)
 
-    fields, after = ["seeds", "source", "cells", "front"], [made_stage(recipes, first)]
+    fields, after = ["seeds", "source", "cells", "front"], [made_stage(recipes, of["algorithm"])]
     return workdir.table("fronts", fields, after, lambda: list(config["seeds"]), make)
 
 
