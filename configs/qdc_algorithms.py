@@ -2,14 +2,18 @@
 
     python -m qdcjax.main --config=configs/qdc_algorithms.py
 
-Each row of the paper's table is a recipe below (arXiv 2412.02980, Q3 and Q5); any field of it can
-be changed, and `ablations` names those that also run with each of their parts taken out.
+Each row of the paper's table is a recipe below (arXiv 2412.02980, Q3 and Q5); any field of
+`synthesis.recipes.Recipe` can be changed, `--config.recipes.map_elites.without=target` takes a part
+out, and `ablations` names those that also run with each of their parts taken out.
 """
+
+import dataclasses
 
 from ml_collections import ConfigDict, config_dict
 
 from configs import sft
 from qdcjax.synthesis.operations import OPERATIONS
+from qdcjax.synthesis.recipes import Recipe
 from qdcjax.tasks.word_problems import HELD_OUT_TEMPLATES
 
 PRESETS = ("smoke", "study", "smollm2")
@@ -102,7 +106,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis = ConfigDict({"novelty": 0.7, "distance": 0.1, "alpha": 0.9})
     config.synthesis.update(steps=3, held_out=HELD_OUT_TEMPLATES)
     config.cells = ConfigDict({"kind": "features", "sizes": (8, 16, 30), "count": 64, "width": 64})
-    config.recipes = ConfigDict(RECIPES)
+    config.recipes = recipes(*RECIPES)
     config.ablations = ()
     config.front = ConfigDict({"algorithm": "temperature", "keep": 0.3})
     config.front.alphas = (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)
@@ -130,6 +134,11 @@ def get_config(preset: str = "") -> ConfigDict:
     return config
 
 
+def recipes(*names: str) -> ConfigDict:
+    """Recipes with all their fields, so that each can be changed from the command line."""
+    return ConfigDict({name: dataclasses.asdict(Recipe(**RECIPES[name])) for name in names})
+
+
 def smoke(config: ConfigDict) -> None:
     """Seconds: two templates, a writer that hardly writes, and ablations."""
     config.seeds = (0, 1)
@@ -138,7 +147,7 @@ def smoke(config: ConfigDict) -> None:
     config.writer.update(lessons=200, steps=20, batch_size=4, log_every=10, checkpoint_every=10)
     config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)
     config.cells.update(width=8, count=4)
-    config.recipes = ConfigDict({n: RECIPES[n] for n in ("temperature", "rejection", "map_elites")})
+    config.recipes = recipes("temperature", "rejection", "map_elites")
     config.ablations = ("rejection",)
     config.described = 4
     config.students.update(steps=10, batch_size=4, log_every=5, checkpoint_every=5)

@@ -6,9 +6,12 @@ A model writes problems with solutions, and the base learns what was accepted (a
 and Q6). Each arm below is a recipe and what a model learns of it.
 """
 
+import dataclasses
+
 from ml_collections import ConfigDict
 
 from configs import qdc_algorithms
+from qdcjax.synthesis.recipes import Recipe
 
 PRESETS = ("smoke", "study")
 ARCHIVE = {
@@ -41,7 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.writer.operations = config.operations
     config.writing.update(candidates=256, temperature=1.0)
     del config.writing.rounds
-    config.arms = ConfigDict(ARMS)
+    config.arms = arms(*ARMS)
     config.rounds = 3
     config.retraining = base.students
     config.retraining.update(lessons=2_000, steps=100, pack=448, batch_size=8, log_every=10)
@@ -57,11 +60,21 @@ def get_config(preset: str = "") -> ConfigDict:
     return config
 
 
+def arms(*names: str) -> ConfigDict:
+    """Arms with all fields of their recipes."""
+    return ConfigDict(
+        {
+            name: ARMS[name] | {"recipe": dataclasses.asdict(Recipe(**ARMS[name]["recipe"]))}
+            for name in names
+        }
+    )
+
+
 def smoke(config: ConfigDict) -> None:
     """Seconds: two seeds and rounds of a writer that hardly writes, so that all is accepted."""
     config.seeds = (0, 1)
     config.rounds = 2
-    config.arms = ConfigDict({name: ARMS[name] for name in ("replace", "accumulate")})
+    config.arms = arms("replace", "accumulate")
     config.writing.update(candidates=16)
     config.retraining.update(lessons=40, steps=10, batch_size=4, log_every=5, checkpoint_every=5)
     config.described, config.unseen = 4, 10

@@ -32,6 +32,7 @@ REFINEMENT = "configs/refinement.py:smoke"
 NOISE = "configs/noise.py:smoke"
 SCALING, DIMENSION = "configs/scaling_laws.py:smoke", "configs/intrinsic_dimension.py:smoke"
 CHARTS, GENERATOR = "configs/chart_autoencoder.py:smoke", "configs/generator.py:smoke"
+ALGORITHMS = "configs/qdc_algorithms.py:smoke"
 Arguments = tuple[str, Path, Sequence[str]]  # config, workdir, options
 OF_A_START = ("command", "git_revision", "seconds")  # what a run that starts writes anew
 DEVICES = {"a batch that the mesh does not divide": 3}  # where a case needs more than one
@@ -413,6 +414,30 @@ CASES: dict[str, tuple[Callable[[Path], Arguments], tuple[str, ...]]] = {
     "more latent dimensions than ambient ones": (
         fresh("--config.models.plain_wide.extra=9", config=CHARTS),
         ("models.plain_wide.latent=11 must be at most ambient=10",),
+    ),
+    "an operation on no parents": (
+        fresh("--config.recipes.rejection.parents=none", config=ALGORITHMS),
+        ("recipes.rejection.operations=solve need parents, and parents is none",),
+    ),
+    "an ablation of no algorithm": (
+        fresh("--config.ablations=('metamath',)", config=ALGORITHMS),
+        ("ablations: 'metamath' is none of map_elites, rejection, temperature",),
+    ),
+    "a part that a recipe has not": (
+        fresh("--config.recipes.map_elites.without=right", config=ALGORITHMS),
+        ("recipes.map_elites.without='right' must be one of", "target", "better"),
+    ),
+    "a given writer without examples": (
+        fresh("--config.checkpoint=smollm2", config=ALGORITHMS),
+        ("writing.shots=0: a given writer has to be shown what it is asked for",),
+    ),
+    "more templates than there are": (
+        fresh("--config.source.templates=99", config=ALGORITHMS),
+        ("source.templates=99 must be from 1 to 44",),
+    ),
+    "a single round of self-training": (
+        fresh("--config.rounds=1", config="configs/self_improvement.py:smoke"),
+        ("rounds=1 must be at least 2",),
     ),
     "a base that is no case": (
         fresh("--config.base=sphere9", config=CHARTS),
