@@ -74,7 +74,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         )
         for name, exam in source.exams().items()
     }
-    found = find(config, source, made, emitted, fronts[:], answers, predictions)
+    found = find(config, workshop, made, emitted, fronts[:], answers, predictions)
     return publish.publish(
         workdir,
         lambda: algorithms_report.report(workdir, found, recipes, made, emitted),

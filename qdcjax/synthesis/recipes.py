@@ -58,7 +58,9 @@ class Recipe:
         for name, (known, given) in allowed.items():
             for value in given:
                 if value not in known:
-                    raise ValueError(f"{name}={value!r} must be one of {', '.join(known)}")
+                    raise ValueError(
+                        f"{name}={value!r} must be one of {', '.join(filter(None, known))}"
+                    )
         if not self.operations:
             raise ValueError("operations is empty: nothing would be made")
         if self.parents == "none" and set(self.operations) - set(FROM_NOTHING):

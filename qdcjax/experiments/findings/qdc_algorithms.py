@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qdcjax.experiments.findings.qdc_dials import accuracy
-from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.sources import Cells, Source, embedding_of
+from qdcjax.experiments.stages.making import Workshop
 from qdcjax.measures.diversity import cell_entropy, distinct_n, self_bleu, vendi_score
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
@@ -65,7 +64,7 @@ class Findings:
 
 def find(
     config: Mapping[str, Any],
-    source: Source,
+    workshop: Workshop,
     made: Runs,
     emitted: Runs,
     fronts: Mapping[str, Sequence],
@@ -74,9 +73,7 @@ def find(
 ) -> Findings:
     """Everything after the last answer."""
     seeds = list(config["seeds"])
-    cells = from_config.make(Cells, config["cells"], "cells")
-    cells_of = {seed: cells.of(source, seed) for seed in seeds}
-    embeds = {seed: embedding_of(source, seed, cells.width) for seed in seeds}
+    cells_of = {seed: workshop.cells.of(workshop.source, seed) for seed in seeds}
     results: dict[str, float | Interval] = {}
     growth, ends = {}, {}
     for name, runs in made.items():
@@ -84,7 +81,7 @@ def find(
         ends[name] = np.array([looks[-1] for looks in found])  # [seeds, 2]
         growth[name] = _growth(len(runs[seeds[0]]), np.array(found))
         figures = [
-            figures_of(runs[seed], emitted[name][seed], embeds[seed], config["described"])
+            figures_of(runs[seed], emitted[name][seed], workshop.embed(seed), config["described"])
             for seed in seeds
         ]
         for figure in figures[0]:

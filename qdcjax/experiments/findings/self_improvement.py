@@ -9,7 +9,6 @@ import numpy as np
 
 from qdcjax.experiments.stages.making import Workshop
 from qdcjax.experiments.stages.self_training import Arm, Member
-from qdcjax.experiments.stages.sources import embedding_of
 from qdcjax.measures.diversity import cell_entropy, vendi_score
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
@@ -50,13 +49,12 @@ def find(
 ) -> Findings:
     """Everything after the last round."""
     seeds, size = list(config["seeds"]), config["described"]
-    embeds = {seed: embedding_of(workshop.source, seed, workshop.cells.width) for seed in seeds}
     figures: dict[str, dict[str, np.ndarray]] = {}  # arm → figure → [rounds + 1, seeds]
     for arm in arms:
         rows = []
         for number, (probe, loss) in enumerate(zip(probes, losses, strict=True)):
             of = arm if number else START
-            row = [probe_figures(probe[of, seed], embeds[seed], size) for seed in seeds]
+            row = [probe_figures(probe[of, seed], workshop.embed(seed), size) for seed in seeds]
             for one, seed in zip(row, seeds, strict=True):
                 one["loss"] = _mean(loss, of, seed)
             rows.append(row)

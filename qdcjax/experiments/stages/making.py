@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,10 @@ class Workshop:
         """An algorithm's run before its first round."""
         seeds, cells = seed_samples(self.source, seed), self.cells.of(self.source, seed)
         return Synthesis(recipe, seeds, self.settings, *cells, seed)
+
+    def embed(self, seed: int) -> Callable[[Sequence[str]], np.ndarray]:
+        """Texts → [n, D]; what that needs is found when it is called first."""
+        return lambda texts: embedding_of(self.source, seed, self.cells.width)(texts)
 
     def round(
         self, run: Synthesis, writer: StoredModel, name: str, seed: int, number: int, count: int
@@ -202,14 +206,10 @@ def emitted(
 ) -> dict[str, dict[int, list[Made]]]:
     """Table `emitted`: which of its candidates are the data set of each algorithm, in order."""
     tables = {name: made_stage(recipes, name) for name in recipes}
-    source, width = workshop.source, workshop.cells.width
-    embed = functools.cache(lambda seed: embedding_of(source, seed, width))
 
     def make(part: tuple[str, int]) -> dict[str, list]:
         name, seed = part
-        rows = emit(
-            recipes[name], made[name][seed], workshop.settings, lambda texts: embed(seed)(texts)
-        )
+        rows = emit(recipes[name], made[name][seed], workshop.settings, workshop.embed(seed))
         return {"algorithm": [name], "seed": [seed], "rows": [np.array(rows, np.int32)]}
 
     parts = list(itertools.product(recipes, config["seeds"]))
@@ -242,8 +242,7 @@ def fronts(
         nothing = {"seed": seed, "quality": math.nan, "vendi": math.nan}
         rows = [{**nothing, "alpha": alpha} for alpha in of["alphas"]]
         if accepted:
-            embed = embedding_of(workshop.source, seed, workshop.cells.width)
-            embeddings = embed([one.text for one in accepted])
+            embeddings = workshop.embed(seed)([one.text for one in accepted])
             quality = np.array([one.process for one in accepted])
             count = max(1, round(of["keep"] * len(accepted)))
             for row in rows:

@@ -14,7 +14,7 @@ from qdcjax.data.batches import Example
 from qdcjax.data.examples import encode_prompts
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.experiments.stages.making import Workshop
-from qdcjax.experiments.stages.sources import embedding_of, lesson_examples, lessons, seed_samples
+from qdcjax.experiments.stages.sources import lesson_examples, lessons, seed_samples
 from qdcjax.rl.log_probs import completion_log_probs
 from qdcjax.synthesis.operations import prompt
 from qdcjax.synthesis.pipeline import emit
@@ -94,8 +94,8 @@ def learned(
     """
     accumulates = arm.recipe.used.memory == "accumulate"
     made = [one for of in rounds for one in of] if accumulates else list(rounds[-1])
-    embed = lambda texts: embedding_of(workshop.source, seed, workshop.cells.width)(texts)  # noqa: E731
-    found = [made[row] for row in emit(arm.recipe, made, workshop.settings, embed)]
+    rows = emit(arm.recipe, made, workshop.settings, workshop.embed(seed))
+    found = [made[row] for row in rows]
     found += seed_samples(workshop.source, seed) if arm.real else ()
     if not found:
         raise ValueError(

@@ -167,42 +167,37 @@ class Cells:
 
     def of(self, source: Source, seed: int) -> tuple[CellOf, int]:
         """Sample → its cell, and how many cells there are."""
-        return _cells_of(self, source, seed)
-
-    def of_embeddings(self, source: Source, seed: int) -> tuple[CellOf, int]:
-        """Cells of `embeddings`."""
-        embed = embedding_of(source, seed, self.width)
-        known = [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)]
-        centres = KMeans(self.count, n_init=1, random_state=0).fit(embed(known))
-
-        def cell_of(one: Made) -> int:
-            return -1 if one.invalid else int(centres.predict(embed([one.text]))[0])
-
-        return cell_of, self.count
-
-    def of_features(self, source: Source) -> tuple[CellOf, int]:
-        """Cells of `features`."""
-        places = {name: place for place, name in enumerate(source.names)}
-        shape = (source.templates, source.steps, len(self.sizes) + 1)
-
-        def cell_of(one: Made) -> int:
-            if one.invalid or one.template not in places or not 1 <= one.steps <= source.steps:
-                return -1
-            size = int(np.searchsorted(self.sizes, int(one.gold)))
-            return int(np.ravel_multi_index((places[one.template], one.steps - 1, size), shape))
-
-        return cell_of, int(np.prod(shape))
+        by = {"features": _by_features, "embeddings": _by_embeddings}
+        return by[self.kind](self, source, seed)
 
 
-@functools.lru_cache(maxsize=16)
-def _cells_of(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
-    return (
-        cells.of_features(source) if cells.kind == "features" else cells.of_embeddings(source, seed)
-    )
+def _by_features(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
+    places = {name: place for place, name in enumerate(source.names)}
+    shape = (source.templates, source.steps, len(cells.sizes) + 1)
+
+    def cell_of(one: Made) -> int:
+        if one.invalid or one.template not in places or not 1 <= one.steps <= source.steps:
+            return -1
+        size = int(np.searchsorted(cells.sizes, int(one.gold)))
+        return int(np.ravel_multi_index((places[one.template], one.steps - 1, size), shape))
+
+    return cell_of, int(np.prod(shape))
 
 
+@functools.lru_cache(maxsize=8)
+def _by_embeddings(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
+    embed = embedding_of(source, seed, cells.width)
+    known = embed([f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)])
+    centres = KMeans(cells.count, n_init=1, random_state=0).fit(known)
+
+    def cell_of(one: Made) -> int:
+        return -1 if one.invalid else int(centres.predict(embed([one.text]))[0])
+
+    return cell_of, cells.count
+
+
+@functools.lru_cache(maxsize=8)
 def embedding_of(source: Source, seed: int, width: int) -> Lsa:
     """Texts → [n, width], by the singular vectors of the known problems."""
-    return Lsa(
-        [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)], width
-    )
+    known = [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)]
+    return Lsa(known, width)

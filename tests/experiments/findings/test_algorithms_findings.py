@@ -8,18 +8,18 @@ import pytest
 from configs import qdc_algorithms as config_of
 from qdcjax.experiments.findings import qdc_algorithms as findings
 from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.sources import Source
+from qdcjax.experiments.stages import making
 from qdcjax.synthesis.samples import Made
 
 CONFIG = config_of.get_config("smoke").to_dict() | {"seeds": [0, 1, 2], "described": 3}
-SOURCE = Source(**CONFIG["source"])
+WORKSHOP = making.workshop(CONFIG)
 
 
 def made(number, template=0, steps=1, gold="5", right=True, **changes):
     fields = {
         "id": f"1-{number}", "round": 1, "operation": "write", "parents": (), "target": 0,
         "question": f"Question {number} of {template}?", "solution": f"{steps} steps\n#### {gold}",
-        "invalid": "", "gold": gold, "template": SOURCE.names[template], "steps": steps,
+        "invalid": "", "gold": gold, "template": WORKSHOP.source.names[template], "steps": steps,
         "right": right, "process": float(right),
     }  # fmt: skip
     return Made(**fields | changes)
@@ -79,7 +79,7 @@ def test_verdicts_follow_the_archives_and_the_front(better):
         table["correct"] += [True, False, False, False]
     answers = {name: _Whole(table) for name in ("in", "templates", "deeper")}
     predictions = from_config.predictions(CONFIG["predictions"])
-    found = findings.find(CONFIG, SOURCE, of, of, fronts, answers, predictions)
+    found = findings.find(CONFIG, WORKSHOP, of, of, fronts, answers, predictions)
     outcomes = {v.prediction.name: v.outcome for v in found.verdicts}
     expected = "holds" if better else "fails"
     assert {outcomes[name] for name in outcomes if name.startswith("Q5")} == {expected}
@@ -88,7 +88,7 @@ def test_verdicts_follow_the_archives_and_the_front(better):
     assert found.growth["map_elites"].evaluations[-1] == 12
     assert found.dropped == {name: {} for name in of}
     alone = findings.find(
-        CONFIG, SOURCE, {"temperature": poor}, {"temperature": poor}, fronts, answers, predictions
+        CONFIG, WORKSHOP, {"temperature": poor}, {"temperature": poor}, fronts, answers, predictions
     )
     assert {v.outcome for v in alone.verdicts if v.prediction.name[:2] == "Q5"} == {"undecided"}
 

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +9,12 @@ import pytest
 from configs import self_improvement as config_of
 from qdcjax.experiments.findings import self_improvement as findings
 from qdcjax.experiments.running import from_config
-from qdcjax.experiments.stages.sources import Cells, Source
+from qdcjax.experiments.stages import making
 from qdcjax.synthesis.samples import Made
 
 CONFIG = config_of.get_config("smoke").to_dict() | {"seeds": [0, 1, 2], "described": 8}
 PAPER = config_of.get_config().predictions.to_dict()
-SOURCE, CELLS = Source(**CONFIG["source"]), Cells(**CONFIG["cells"])
-WORKSHOP = SimpleNamespace(source=SOURCE, cells=CELLS)
+WORKSHOP = making.workshop(CONFIG)
 ARMS = dict.fromkeys(("filter", "archive", "selection", "replace", "accumulate"))
 
 
@@ -24,7 +22,7 @@ def samples(kinds, count=16, invalid=0):
     """As many of each kind."""
     valid = [
         Made(f"1-{n}", 1, "write", (), 0, f"Question {n}?", "#### 5", "", "5",
-             SOURCE.names[n % kinds % 2], 1 + n % kinds // 2, True, 1.0)
+             WORKSHOP.source.names[n % kinds % 2], 1 + n % kinds // 2, True, 1.0)
         for n in range(count)
     ]  # fmt: skip
     gone = "no template"
