@@ -1,12 +1,13 @@
 """Effects of the dials on students, what selections keep, and the verdicts Q1–Q3."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from qdcjax.experiments.stages.dials import DIALS, DialSet, levels_of
+from qdcjax.experiments.stages.dials import BASE, DIALS, DialSet, levels_of
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
@@ -65,6 +66,14 @@ class Accuracies:
             return None
         return self._at(names[first + 1], test) - self._at(names[first], test)
 
+    def interplay(self, corners: Sequence[str], test: str) -> np.ndarray:
+        """[seeds] what a dial's effect at the high level of another is more than at the low one.
+
+        Of the sets low–low, low–high, high–low and high–high.
+        """
+        neither, second, first, both = (self._at(name, test) for name in corners)
+        return both - first - second + neither
+
     def _at(self, name: str, test: str) -> np.ndarray:
         return self.out(name) if test == "out" else self.of[test, name]
 
@@ -99,6 +108,11 @@ def find(
             effect = found.effect(dial, test)
             if effect is not None:
                 results[f"{dial}_{test}_effect"] = of_seeds(effect)
+    for pair in itertools.combinations(DIALS, 2):
+        if corners := corners_of(sets, *pair):
+            for test in (*answers, "out"):
+                name = f"{'_'.join(pair)}_{test}_interaction"
+                results[name] = of_seeds(found.interplay(corners, test))
     statistics: dict[str, Callable[[], np.ndarray | None]] = {
         "Q1": lambda: interaction(found),
         "Q1_quality": lambda: gap(found, "quality"),
@@ -116,6 +130,22 @@ def find(
         verdicts.append(judge(prediction, NOT_MEASURED if values is None else of_seeds(values)))
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
     return Findings(results, verdicts, list(answers), found.levels, front(selections, seeds))
+
+
+def corners_of(sets: Mapping[str, DialSet], first: str, second: str) -> list[str]:
+    """The sets with both dials at an end: low–low, low–high, high–low, high–high.
+
+    Empty where one of them is missing. The third dial is the base's.
+    """
+    ends = [
+        [getattr(sets[levels_of(sets, dial)[end]], dial) for end in (0, -1)]
+        for dial in (first, second)
+    ]
+    found = []
+    for one, other in itertools.product(*ends):
+        wanted = dataclasses.replace(sets[BASE], **{first: one, second: other})
+        found += [name for name, of in sets.items() if of == wanted][:1]
+    return found if len(found) == 4 else []
 
 
 def accuracy(answers: Columns, name: str, seeds: Sequence[int]) -> np.ndarray:

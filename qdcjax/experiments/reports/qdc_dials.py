@@ -1,5 +1,6 @@
 """The report of the dials: accuracy against each dial, the front of selection, the sets."""
 
+import itertools
 from collections.abc import Mapping
 
 from qdcjax.experiments.findings.qdc_dials import Findings
@@ -65,8 +66,18 @@ def dials_section(workdir: Workdir, found: Findings, sets: Mapping[str, DialSet]
     ]
     columns = ["dial", *(TESTS[test] for test in tests)]
     caption = "Accuracy at the highest level − at the lowest."
-    table = Table(columns, rows, caption, ["", *["points"] * len(tests)])
-    return Section("Dials", "Greedy answers, by seed.", plates, [table])
+    units = ["", *["points"] * len(tests)]
+    tables = [Table(columns, rows, caption, units)]
+    pairs = [f"{one}_{other}" for one, other in itertools.combinations(DIALS, 2)]
+    rows = [
+        [pair.replace("_", " and "), *(found.results[f"{pair}_{of}_interaction"] for of in tests)]
+        for pair in pairs
+        if f"{pair}_out_interaction" in found.results
+    ]
+    if rows:
+        caption = "What the first dial does more at the high level of the second than at its low."
+        tables.append(Table(["pair", *columns[1:]], rows, caption, units))
+    return Section("Dials", "Greedy answers, by seed.", plates, tables)
 
 
 def front_section(workdir: Workdir, found: Findings) -> Section:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import qdc_dials as config_of
-from qdcjax.experiments.findings.qdc_dials import find
+from qdcjax.experiments.findings.qdc_dials import Accuracies, corners_of, find
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages.dials import DialSet, levels_of
 
@@ -135,3 +135,16 @@ def test_what_was_not_run_is_undecided():
     assert {outcomes(of)[name] for name in ("Q1", "Q1_quality", "Q2_in", "Q2_out", "Q2_limit")} == {
         "undecided"
     }
+
+
+def test_pairs_of_dials_have_their_interaction():
+    pairs = config_of.get_config("study").to_dict()["sets"]
+    every = {name: DialSet(**fields) for name, fields in pairs.items()}
+    corners = corners_of(every, "quality", "diversity")
+    ends = itertools.product(("low", "high"), repeat=2)
+    assert corners == [f"quality_{one}_diversity_{other}" for one, other in ends]
+    assert corners_of(SETS, "quality", "diversity") == [], "no set has both at an end"
+    right = dict(zip(corners, ([0.1, 0.2], [0.3, 0.3], [0.2, 0.2], [0.9, 0.7]), strict=True))
+    of = Accuracies({("in", name): np.array(values) for name, values in right.items()}, ["in"], {})
+    assert of.interplay(corners, "in") == pytest.approx([0.5, 0.4])
+    assert not [name for name in found().results if name.endswith("interaction")]
