@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from qdcjax import compile_only
 from qdcjax.experiments import sweep
-from qdcjax.experiments.running import from_config, publish
+from qdcjax.experiments.running import from_config, gallery, publish
 from qdcjax.experiments.running.members import study_of
 from qdcjax.reporting.numbers import format_duration
 from qdcjax.training import processes
@@ -38,6 +38,9 @@ COMPILE_ONLY = flags.DEFINE_bool(
     "compile_only", False, "Compile for --topology and say what that asks of a chip; runs nothing."
 )
 TOPOLOGY = flags.DEFINE_string("topology", "v5e:16x16", "Pod for --compile_only: kind:shape.")
+GALLERY = flags.DEFINE_string(
+    "gallery", "", "Folder of runs of which a page is written, gallery.html; runs nothing."
+)
 CACHE = flags.DEFINE_string(
     "compilation_cache",
     os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "qdcjax"),
@@ -60,6 +63,12 @@ LAST_WORDS = 3  # seconds that process 0 leaves the others to tell of an error
 
 def main(_: list[str]) -> None:
     """Runs the study that the flags name."""
+    if GALLERY.value:
+        try:
+            print(f"read {gallery.write(Path(GALLERY.value))}")
+        except USER_ERRORS as error:
+            _fail(error, Path(GALLERY.value))
+        return
     _keep_freed_memory()
     config = CONFIG.value.to_dict()
     name = config.get("name", config["study"])  # several configs may share a study
@@ -80,7 +89,8 @@ def main(_: list[str]) -> None:
             processes.initialize(DISTRIBUTED.value)
         from_config.check(config)  # before anything is written
         workdir = Workdir(path, config, REDO.value)
-        workdir.record_config(publish.environment(shlex.join(sys.argv)))
+        command = shlex.join(["python", "-m", "qdcjax.main", *sys.argv[1:]])
+        workdir.record_config(publish.environment(command))
         if SWEEP.value:
             summary = sweep.run(workdir, SWEEP.value)
         else:
@@ -154,6 +164,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line; a bad flag or config field ends in one line."""
     try:
         rest = flags.FLAGS(argv)
+        if GALLERY.value:
+            return rest
         if CONFIG.value is None:
             raise flags.Error("--config is missing, e.g. --config=configs/sorm.py")
         if len(rest) > 1:

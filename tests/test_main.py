@@ -214,6 +214,14 @@ def test_the_same_command_reuses_every_stage(tmp_path):
     assert f"{workdir}/summary.json" in done.stdout and f"{workdir}/report.html" in done.stdout
 
 
+def test_a_gallery_links_to_the_runs(tmp_path):
+    shutil.copytree(runs.finished("sft"), tmp_path / "sft-smoke")
+    done = runs.run(None, tmp_path / "none", f"--gallery={tmp_path}", launch=runs.PYTHON)
+    assert done.stdout.strip() == f"read {tmp_path}/gallery.html"
+    assert 'href="sft-smoke/report.html"' in (tmp_path / "gallery.html").read_text()
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("environment", "folder"),
     [({"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere/qdcjax"), ({}, "~/.cache/qdcjax")],

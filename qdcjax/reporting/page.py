@@ -155,34 +155,48 @@ def write_report(path: str | Path, report: Report) -> Path:
       ValueError: if a plate's file is no PNG.
     """
     path = Path(path)
-    environment = jinja2.Environment(
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    html = (
+        environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            style=style(),
+            script=markupsafe.Markup(script),
+            script_hash=_csp_hash(script),
+            images={plate.path: image(plate.path) for s in report.sections for plate in s.figures},
+            forest=_forest,
+            browser=browser_data(report.browser) if report.browser else None,
+            total_seconds=sum(report.run.stage_seconds.values()),
+        )
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def environment() -> jinja2.Environment:
+    """The pages' templates; what they are given is escaped."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "number": format_number,
         "exact": format_exact,
         "duration": format_duration,
         "laid_out": _lay_out,
         "interval_methods": _interval_methods,
     }
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    html = environment.get_template("report.html").render(
-        report=report,
-        style=markupsafe.Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=markupsafe.Markup(script),
-        script_hash=_csp_hash(script),
-        images={plate.path: _image(plate.path) for s in report.sections for plate in s.figures},
-        forest=_forest,
-        browser=browser_data(report.browser) if report.browser else None,
-        total_seconds=sum(report.run.stage_seconds.values()),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
-    return path
+    return found
+
+
+def style() -> markupsafe.Markup:
+    """What goes between a page's `<style>` tags."""
+    return markupsafe.Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
 
 
 def _csp_hash(script: str) -> str:
@@ -191,7 +205,7 @@ def _csp_hash(script: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Image:
+class Image:
     """A PNG as a data URL with its size in CSS pixels."""
 
     url: str
@@ -199,14 +213,19 @@ class _Image:
     height: int
 
 
-def _image(path: Path) -> _Image:
+def image(path: Path) -> Image:
+    """A figure to be written into a page.
+
+    Raises:
+      ValueError: it is no PNG.
+    """
     data = Path(path).read_bytes()
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError(f"figure {path}: not a PNG; write it with figures.save")
     width, height = struct.unpack(">II", data[16:24])
     scale = PIXELS_PER_INCH / DPI
     url = "data:image/png;base64," + base64.b64encode(data).decode()
-    return _Image(url, round(width * scale), round(height * scale))
+    return Image(url, round(width * scale), round(height * scale))
 
 
 def _interval_methods(estimates: Sequence[float | Interval]) -> list[str]:
