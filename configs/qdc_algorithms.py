@@ -11,7 +11,7 @@ import dataclasses
 
 from ml_collections import ConfigDict, config_dict
 
-from configs import sft
+from configs import qdc_dials
 from qdcjax.synthesis.operations import OPERATIONS
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.tasks.word_problems import HELD_OUT_TEMPLATES
@@ -58,10 +58,9 @@ RECIPES = {
 
 def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict({"study": "qdc_algorithms", "preset": preset, "seeds": (0, 1, 2)})
-    config.cpu_devices = 2
-    config.members_at_once = 1
-    base = sft.get_config()
-    config.mesh, config.policy = base.mesh, base.policy
+    base = qdc_dials.get_config()
+    for field in ("cpu_devices", "members_at_once", "mesh", "policy", "tokenizer"):
+        config[field] = base[field]
     config.source = ConfigDict(
         {
             "templates": 12,
@@ -73,7 +72,6 @@ def get_config(preset: str = "") -> ConfigDict:
             "known": 6_000,
         }
     )
-    config.tokenizer = ConfigDict({"vocab_size": 640})
     # Who writes: trained here for each of these seeds, or another run's policy, by examples.
     config.writer_seeds = (0,)
     config.checkpoint = config_dict.placeholder(str)
@@ -114,21 +112,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.front = ConfigDict({"algorithm": "temperature", "keep": 0.3})
     config.front.alphas = (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)
     config.described = 100
-    config.students = ConfigDict(
-        {
-            "steps": 120,
-            "batch_size": 16,
-            "microbatches": 1,
-            "pack": 256,
-            "log_every": 12,
-            "checkpoint_every": 60,
-            "optimizer": ConfigDict({"learning_rate": 6e-3, "warmup": 0.05, "b2": 0.99}),
-        }
-    )
-    config.evaluation = base.evaluation
-    config.evaluation.update(questions=200, calculator=True, max_new_tokens=192)
-    for field in ("splits", "samples", "temperature"):
-        del config.evaluation[field]
+    config.students, config.evaluation = base.students, base.evaluation
+    config.students.update(steps=120, pack=256, log_every=12, checkpoint_every=60)
     config.predictions = predictions()
     if preset in PRESETS:
         {"smoke": smoke, "study": study, "smollm2": smollm2}[preset](config)

@@ -42,16 +42,16 @@ def get_config(preset: str = "") -> ConfigDict:
         config[field] = base[field]
     config.operations = ("write", "like", "deeper", "other", "solve")
     config.writer.operations = config.operations
-    config.writing.update(candidates=256, temperature=1.0)
+    config.writing.update(candidates=192, temperature=1.0)
     del config.writing.rounds
     config.arms = arms(*ARMS)
     config.rounds = 3
     config.retraining = base.students
-    config.retraining.update(lessons=2_000, steps=100, pack=448, batch_size=8, log_every=10)
-    config.retraining.update(checkpoint_every=50)
+    config.retraining.update(lessons=2_000, steps=60, pack=448, batch_size=8, log_every=6)
+    config.retraining.update(checkpoint_every=30)
     config.retraining.optimizer.learning_rate = 2e-3
     config.described, config.unseen = 100, 200
-    config.evaluation.update(questions=60, samples=16, temperature=1.0)
+    config.evaluation.update(questions=50, samples=16, temperature=1.0)
     config.predictions = predictions()
     if preset == "smoke":
         smoke(config)

@@ -71,6 +71,11 @@ def of_seeds(values: ArrayLike, confidence: float = 0.95) -> Interval:
 NOT_MEASURED = Interval(math.nan, math.nan, math.nan, "not in this grid")
 
 
+def of_measured(values: ArrayLike) -> Interval:
+    """`of_seeds`; `NOT_MEASURED` where a seed's figure is not finite."""
+    return of_seeds(values) if np.isfinite(values).all() else NOT_MEASURED
+
+
 @functools.lru_cache(maxsize=2)  # a run asks for the same ones many times
 def draws(clusters: int, resamples: int = 2000, seed: int = 0) -> np.ndarray:
     """How often each of C clusters counts: [1 + resamples, C], each once in row 0.

@@ -7,10 +7,13 @@ import pytest
 
 from qdcjax.measures import intervals
 from qdcjax.measures.intervals import (
+    NOT_MEASURED,
     Interval,
     bootstrap,
     bootstrap_statistics,
     draws,
+    of_measured,
+    of_seeds,
     over_replicates,
     over_runs,
     over_seeds,
@@ -270,3 +273,9 @@ def test_replicates_have_students_interval_alone():
 def test_a_magnitude_begins_at_zero_where_the_interval_holds_it(ends, expected):
     found = Interval(*ends, "m").magnitude()
     assert (found.value, found.low, found.high, found.method) == (*expected, "m")
+
+
+def test_a_figure_that_a_seed_lacks_is_not_measured():
+    assert of_measured([1.0, 2.0]) == of_seeds([1.0, 2.0])
+    for missing in (math.nan, math.inf):
+        assert of_measured([1.0, missing]) == NOT_MEASURED

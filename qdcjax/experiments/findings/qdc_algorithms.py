@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from qdcjax.experiments.findings.qdc_dials import accuracy
+from qdcjax.experiments.findings.qdc_dials import accuracy, front, of_weight
 from qdcjax.experiments.stages.making import Workshop
 from qdcjax.measures.diversity import cell_entropy, distinct_n, self_bleu, vendi_score
-from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_measured, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 from qdcjax.measures.subsamples import at_size
 from qdcjax.synthesis import archive
@@ -85,7 +85,7 @@ def find(
             for seed in seeds
         ]
         for figure in figures[0]:
-            results[f"{name}_{figure}"] = _over([of[figure] for of in figures])
+            results[f"{name}_{figure}"] = of_measured([of[figure] for of in figures])
         for place, figure in enumerate(("coverage", "score")):
             results[f"{name}_{figure}"] = of_seeds(ends[name][:, place]).within(0, 1)
     for test, table in answers.items():
@@ -106,7 +106,7 @@ def find(
     verdicts = []
     for name, prediction in predictions.items():
         values = statistics[name]()
-        verdicts.append(judge(prediction, NOT_MEASURED if values is None else _over(values)))
+        verdicts.append(judge(prediction, NOT_MEASURED if values is None else of_measured(values)))
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
     dropped = {
         name: dropped_counts([one for seed in seeds for one in runs[seed]])
@@ -117,7 +117,7 @@ def find(
         verdicts,
         list(answers),
         growth,
-        front_of(fronts, seeds),
+        front(fronts, seeds),
         dropped,
         config["described"],
     )
@@ -197,30 +197,3 @@ def beyond(ends: Mapping[str, np.ndarray], other: str, figure: int) -> np.ndarra
     if not {"map_elites", other} <= ends.keys():
         return None
     return ends["map_elites"][:, figure] - ends[other][:, figure]
-
-
-def of_weight(fronts: Mapping[str, Sequence], seeds: Sequence[int], column: str) -> np.ndarray:
-    """Q3: a figure of what QDIT keeps at its largest weight of diversity − at its least."""
-    found = [_column(fronts, seed, column) for seed in seeds]
-    return np.array([values[-1] - values[0] for values in found])
-
-
-def front_of(
-    fronts: Mapping[str, Sequence], seeds: Sequence[int]
-) -> dict[float, tuple[Interval, Interval]]:
-    """Weight → quality and Vendi score of what QDIT keeps."""
-    quality, vendi = (
-        np.array([_column(fronts, seed, of) for seed in seeds]) for of in ("quality", "vendi")
-    )
-    alphas = _column(fronts, seeds[0], "alpha").tolist()
-    return {alpha: (_over(quality[:, at]), _over(vendi[:, at])) for at, alpha in enumerate(alphas)}
-
-
-def _column(fronts: Mapping[str, Sequence], seed: int, name: str) -> np.ndarray:
-    rows = zip(fronts["seed"], fronts[name], strict=True)
-    return np.array([value for of, value in rows if of == seed])
-
-
-def _over(values: Sequence[float]) -> Interval:
-    """Over seeds; a figure that one of them lacks is not measured."""
-    return of_seeds(values) if np.isfinite(values).all() else NOT_MEASURED

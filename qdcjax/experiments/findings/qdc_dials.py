@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdcjax.experiments.stages.dials import BASE, DIALS, DialSet, levels_of
-from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_measured, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
 IN = "in"
@@ -217,6 +217,6 @@ def front(selections: Columns, seeds: Sequence[int]) -> dict[float, tuple[Interv
         for column in ("quality", "vendi")
     ]
     return {
-        alpha: tuple(of_seeds(column[:, at]) for column in columns)
+        alpha: tuple(of_measured(column[:, at]) for column in columns)
         for at, alpha in enumerate(alphas)
     }

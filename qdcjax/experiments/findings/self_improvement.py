@@ -10,7 +10,7 @@ import numpy as np
 from qdcjax.experiments.stages.making import Workshop
 from qdcjax.experiments.stages.self_training import Arm, Member
 from qdcjax.measures.diversity import cell_entropy, vendi_score
-from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_seeds
+from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_measured, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 from qdcjax.measures.subsamples import at_size
 from qdcjax.reasoning.voting import pass_at_k
@@ -64,7 +64,7 @@ def find(
     passes = passes_of(answers, arms, seeds)
     results: dict[str, float | Interval] = {}
     rounds = {
-        arm: {name: [_over(values) for values in of] for name, of in found.items()}
+        arm: {name: [of_measured(values) for values in of] for name, of in found.items()}
         for arm, found in figures.items()
     }
     for arm, of in rounds.items():
@@ -81,7 +81,7 @@ def find(
     verdicts = []
     for name, prediction in predictions.items():
         values = statistics[name]()
-        verdicts.append(judge(prediction, NOT_MEASURED if values is None else _over(values)))
+        verdicts.append(judge(prediction, NOT_MEASURED if values is None else of_measured(values)))
     results |= {f"{v.prediction.name}_statistic": v.estimate for v in verdicts}
     return Findings(results, verdicts, rounds, drawn)
 
@@ -174,8 +174,3 @@ def _rates(table: Mapping[str, Sequence], arm: str, seed: int) -> tuple[int, np.
 def _mean(losses: Mapping[str, Sequence], arm: str, seed: int) -> float:
     rows = zip(losses["arm"], losses["seed"], losses["loss"], strict=True)
     return float(np.mean([loss for of, number, loss in rows if (of, number) == (arm, seed)]))
-
-
-def _over(values: Sequence[float]) -> Interval:
-    """Over seeds; a figure that one of them lacks is not measured."""
-    return of_seeds(values) if np.isfinite(values).all() else NOT_MEASURED

@@ -232,14 +232,14 @@ def fronts(
 ) -> datasets.Dataset:
     """Table `fronts`: what QDIT keeps of what `front.algorithm` accepted, at each weight `alpha`.
 
-    `front.keep` of it; columns `seed`, `alpha`, `quality` (share of right steps), `vendi`, which
-    are NaN where nothing was accepted.
+    `front.keep` of it; columns `way` (`qdit`), `seed`, `alpha`, `quality` (share of right steps) and
+    `vendi`, which are NaN where nothing was accepted.
     """
     of = config["front"]
 
     def make(seed: int) -> dict[str, list]:
         accepted = [one for one in made[of["algorithm"]][seed] if not one.dropped]
-        nothing = {"seed": seed, "quality": math.nan, "vendi": math.nan}
+        nothing = {"way": "qdit", "seed": seed, "quality": math.nan, "vendi": math.nan}
         rows = [{**nothing, "alpha": alpha} for alpha in of["alphas"]]
         if accepted:
             embeddings = workshop.embed(seed)([one.text for one in accepted])

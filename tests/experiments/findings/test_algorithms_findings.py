@@ -65,11 +65,11 @@ def test_verdicts_follow_the_archives_and_the_front(better):
     of = {"temperature": poor, "map_elites": runs, "quality_search": poor}
     if not better:
         of = {"temperature": runs, "map_elites": poor, "quality_search": runs}
-    fronts = {"seed": [], "alpha": [], "quality": [], "vendi": []}
+    fronts = {"way": [], "seed": [], "alpha": [], "quality": [], "vendi": []}
     for seed in CONFIG["seeds"]:
         for alpha in (0.0, 1.0):
             value = alpha if better else -alpha
-            row = (seed, alpha, 0.9 - 0.2 * value, 5 + value + 0.01 * seed)
+            row = ("qdit", seed, alpha, 0.9 - 0.2 * value, 5 + value + 0.01 * seed)
             for column, found in zip(fronts.values(), row, strict=True):
                 column.append(found)
     table = {"cell": [], "seed": [], "correct": []}

@@ -162,13 +162,17 @@ def test_the_loss_of_a_lesson_is_on_its_completion(tokenizer):
 def test_the_tokenizer_knows_what_a_writer_learns(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "TEXTS", 200)
     config = {"study": "x", "seeds": [3, 4], "source": {}, "tokenizer": {"vocab_size": 400}}
-    found = written_tokenizer(config, Workdir(tmp_path, config), SOURCE)
-    assert (tmp_path / "stages" / "tokenizer" / "stage.json").exists()
+    found, other = (
+        written_tokenizer(of, Workdir(tmp_path / name, of), SOURCE)
+        for name, of in (("one", config), ("other", config | {"seeds": [3, 9]}))
+    )
+    assert (tmp_path / "one" / "stages" / "tokenizer" / "stage.json").exists()
     assert found.vocab_size == 400
     texts = [text for pair in lessons(SOURCE.problems(3), OPERATIONS, 30, 5) for text in pair]
     assert [found.decode(found.encode(text)) for text in texts] == texts
     length = np.mean([len(found.encode(text)) / len(text) for text in texts])
     assert length < 0.6, "its words are tokens"
+    assert [other.encode(text) for text in texts] == [found.encode(text) for text in texts]
 
 
 def test_cells_of_features_by_hand():
@@ -209,9 +213,11 @@ def test_cells_of_embeddings_hold_what_is_alike():
     samples = seed_samples(dataclasses.replace(SOURCE, seeds=300), 0)
     found = np.array([cell_of(one) for one in samples])
     assert set(found) == set(range(5))
-    again = EMBEDDINGS.of(SOURCE, 0)[0]
+    again = EMBEDDINGS.of(dataclasses.replace(SOURCE, seeds=31), 0)[0]  # made anew
     assert [again(one) for one in samples[:30]] == found[:30].tolist()
     assert cell_of(dataclasses.replace(samples[0], invalid="nouns")) == -1
+    swapped = [dataclasses.replace(one, solution=samples[-1].solution) for one in samples[:30]]
+    assert [cell_of(one) for one in swapped] != found[:30].tolist(), "solutions count too"
     template = np.array([SOURCE.names.index(one.template) for one in samples])
     commonest = [np.bincount(template[found == cell]).max() for cell in range(5)]
     assert sum(commonest) / 300 > 1.3 * np.bincount(template).max() / 300
