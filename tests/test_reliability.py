@@ -266,6 +266,9 @@ def test_rounds_that_are_killed_follow_from_those_that_were_stored(tmp_path):
     assert rounds(tmp_path / "killed")[:] == whole
     assert asked == unbroken, "each is made once, from the same parts as stored"
     assert rounds(tmp_path / "killed")[:] == whole and asked == unbroken
+    shutil.rmtree(tmp_path / "killed" / "stages" / "rounds" / "part-00003")
+    with pytest.raises(ValueError, match="has 3 of 4 parts"):
+        rounds(tmp_path / "killed")
 
 
 def test_no_round_follows_from_a_later_one(tmp_path):

@@ -232,8 +232,8 @@ def fronts(
 ) -> datasets.Dataset:
     """Table `fronts`: what QDIT keeps of what `front.algorithm` accepted, at each weight `alpha`.
 
-    `front.keep` of it; columns `way` (`qdit`), `seed`, `alpha`, `quality` (share of right steps) and
-    `vendi`, which are NaN where nothing was accepted.
+    `front.keep` of it; columns `way` (`qdit`), `seed`, `alpha`, `quality` (share of right steps)
+    and `vendi`, which are NaN where nothing was accepted.
     """
     of = config["front"]
 
