@@ -98,12 +98,14 @@ class Evolved(Filter):
 
 
 class Matches(Filter):
-    """MetaMath's: the solution's answer is the parent's, or the number that is asked for."""
+    """MetaMath's: the solution's answer is the parent's, or the number that is asked for.
+
+    What was written without a parent is held against its own problem's answer.
+    """
 
     def __call__(self, one: Made) -> str:  # noqa: D102
-        golds = [self.known[parent].gold for parent in one.parents]
-        if one.operation == "backward":
-            golds = [one.gold]
+        own = one.operation == "backward" or not one.parents
+        golds = [one.gold] if own else [self.known[parent].gold for parent in one.parents]
         matches = all(is_correct(one.solution, gold) for gold in golds)
         return "" if matches else "another answer"
 
@@ -125,7 +127,8 @@ class Elites(Filter):
         cell = self._cell_of(one)
         if cell < 0:
             return "no cell"
-        return "" if one.fitness > float(self.archive.fitness[cell]) else "no better than the elite"
+        better = np.float32(one.fitness) > self.archive.fitness[cell]  # as the archive compares
+        return "" if better else "no better than the elite"
 
     def accepted(self, one: Made) -> None:  # noqa: D102
         cell, fitness = np.array([self._cell_of(one)]), np.array([one.fitness], np.float32)

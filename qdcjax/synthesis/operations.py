@@ -62,7 +62,8 @@ class Demonstrations:
     A parent of `like` is another problem of the child's template; of `deeper` the child without
     its last step; of `rephrase` the child with other nouns; of `other` any problem of another
     template. Children come as often as they are in the pool; one that asks nothing, which has no
-    template, is written and solved alone.
+    template, is written and solved alone. The parents of `deeper` have other numbers of steps than
+    their children, so that they may be questions of a test: they stand in prompts alone.
     """
 
     def __init__(self, pool: Sequence[Problem], parents: int = 2):
@@ -103,9 +104,9 @@ class Demonstrations:
             return []
         if operation == "like":
             own = rng.choice(self._of_template[child.meta["template"]])
-            if own is child:
-                return None
             found = [own, *(rng.choice(self._pool) for _ in range(self._parents - 1))]
+            if any(problem is child for problem in found):
+                return None
             rng.shuffle(found)
             return [problem.question for problem in found]
         if operation == "deeper":

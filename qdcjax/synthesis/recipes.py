@@ -27,9 +27,10 @@ class Recipe:
       operations: of `operations.OPERATIONS`, each as likely as another.
       explore: share of the candidates that are written without parents.
       target: whether a number of steps is asked for, any as likely as another.
-      accept: filters, of `acceptance.FILTERS`, in their order.
+      accept: filters, of `acceptance.FILTERS`, in their order; `valid` is the first, unless there
+        is none and everything is accepted.
       memory: of what was accepted, whether the pool has that of all rounds (`accumulate`), or of
-        the last alone and no seeds (`replace`).
+        the last alone and no seeds (`replace`); filters remember all.
       select: what is emitted of what was accepted: all (`none`), or a choice.
       keep: share of what was accepted that is chosen.
       without: the part that is taken out, one of `parts`; empty for none.
@@ -58,9 +59,10 @@ class Recipe:
         for name, (known, given) in allowed.items():
             for value in given:
                 if value not in known:
-                    raise ValueError(
-                        f"{name}={value!r} must be one of {', '.join(filter(None, known))}"
-                    )
+                    there = ", ".join(filter(None, known)) or "none, since it has no parts"
+                    raise ValueError(f"{name}={value!r} must be one of {there}")
+        if self.accept and self.accept[0] != "valid":
+            raise ValueError(f"accept={', '.join(self.accept)} must begin with valid, or be empty")
         if not self.operations:
             raise ValueError("operations is empty: nothing would be made")
         if self.parents == "none" and set(self.operations) - set(FROM_NOTHING):
@@ -85,7 +87,7 @@ class Recipe:
     def used(self) -> "Recipe":
         """The recipe without the part that is taken out.
 
-        Without parents everything is written from nothing. Invalid candidates are never accepted.
+        Without parents everything is written from nothing. `valid` is no part.
         """
         gone = self.without
         if not gone:

@@ -35,7 +35,7 @@ def verified(
 
     A question is invalid with the reason of `parsing.UnreadableQuestion`, when its text was
     `cut short`, and when it is `of a test`: of a template that is held out, or with the numbers of
-    a problem of the test split.
+    a problem of the test split. No test asks a backward question, so that its numbers are free.
 
     Args:
       id, round, operation, parents, target, question, solution: of the record.

@@ -58,10 +58,16 @@ def complete(
 def shots(
     demonstrations: Demonstrations, proposals: Sequence[Proposal], count: int, seed: str
 ) -> list[str]:
-    """Of each proposal, `count` demonstrations of its operation, for a pretrained writer."""
+    """Of each proposal, `count` demonstrations of its operation, for a pretrained writer.
+
+    Raises:
+      ValueError: an operation without any.
+    """
     found = []
     for asked in proposals:
         rng = random.Random(f"{seed}/{asked.id}")
-        pairs = (demonstrations(asked.operation, rng) for _ in range(count))
+        pairs = [demonstrations(asked.operation, rng) for _ in range(count)]
+        if None in pairs:
+            raise ValueError(f"no problem that is known can be the outcome of {asked.operation}")
         found.append("".join(f"{given}{completion}{END}" for given, completion in pairs))
     return found

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ class Source:
             raise ValueError(f"templates={self.templates} must be from 1 to {most}")
         if not 1 <= self.steps < DEEPEST:
             raise ValueError(f"steps={self.steps} must be from 1 to {DEEPEST - 1}")
+        if not 0 <= self.skew < math.inf:
+            raise ValueError(f"skew={self.skew} must be a number that is not under 0")
         if not 0 <= self.quality <= 1:
             raise ValueError(f"quality={self.quality} must be in 0…1")
         if not 1 <= self.seeds <= self.known:
@@ -127,11 +130,17 @@ def lessons(
 
     Of an operation that no problem is an outcome of, such as another template's where there is but
     one, there are none.
+
+    Raises:
+      ValueError: there are none of any operation.
     """
     demonstrate, rng = Demonstrations(problems), random.Random(f"{seed}/lessons")
     names = list(operations)
     found = (demonstrate(names[n % len(names)], rng) for n in range(count))
-    return [pair for pair in found if pair is not None]
+    pairs = [pair for pair in found if pair is not None]
+    if not pairs:
+        raise ValueError(f"{len(problems):,} problems are no outcome of {', '.join(names)}")
+    return pairs
 
 
 def lesson_examples(
@@ -149,7 +158,7 @@ class Cells:
     Attributes:
       kind: `features`: a template, a number of steps, and how large the answer is. `embeddings`:
         the nearest of `count` centres of the known problems' embeddings.
-      sizes: bounds of the answer.
+      sizes: bounds of the answer, rising.
       count: of centres.
       width: of the embeddings.
     """
@@ -162,11 +171,19 @@ class Cells:
     def __post_init__(self):
         if self.kind not in ("features", "embeddings"):
             raise ValueError(f"kind={self.kind!r} must be features or embeddings")
+        if list(self.sizes) != sorted(set(self.sizes)):
+            raise ValueError(f"sizes={self.sizes} must rise")
         if min(self.count, self.width) < 1:
             raise ValueError(f"count={self.count} and width={self.width} must be at least 1")
 
     def of(self, source: Source, seed: int) -> tuple[CellOf, int]:
-        """Sample → its cell, and how many cells there are."""
+        """Sample → its cell, and how many cells there are.
+
+        Raises:
+          ValueError: more centres than known problems.
+        """
+        if self.kind == "embeddings" and self.count > source.known:
+            raise ValueError(f"cells.count={self.count:,} is more than the {source.known:,} known")
         by = {"features": _by_features, "embeddings": _by_embeddings}
         return by[self.kind](self, source, seed)
 

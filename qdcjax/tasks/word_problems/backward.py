@@ -44,8 +44,11 @@ def masked(problem: Problem, given: str) -> str | None:
 
     Raises:
       UnreadableQuestion: the problem's question is none of a template.
+      ValueError: it has no such given.
     """
     text, row = read(problem.question)
+    if given not in text.givens:
+        raise ValueError(f"{given!r} is no given of {text.template}: {', '.join(text.givens)}")
     if _inverses(text, given) is None:
         return None
     row = [UNKNOWN if name == given else value for name, value in zip(_names(text), row)]  # noqa: B905
