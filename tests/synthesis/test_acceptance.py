@@ -43,6 +43,8 @@ def filter_of(name, *pool, novelty=0.7):
         ("right", CHILD, ""),
         ("right", changed(right=False), "wrong answer"),
         ("right", changed(process=0.0), ""),
+        ("matches", changed(operation="write", parents=()), ""),
+        ("matches", changed(operation="write", parents=(), gold="9"), "another answer"),
         ("evolved", CHILD, ""),
         ("evolved", changed(steps=1), "not deeper"),
         ("evolved", changed(steps=1, operation="other"), ""),

@@ -106,3 +106,9 @@ def test_a_pretrained_writer_sees_demonstrations_of_its_operation():
     assert shots(demonstrate, proposals[2:4], 3, "0") == found[2:4]
     assert shots(demonstrate, proposals, 3, "1") != found
     assert shots(demonstrate, proposals, 0, "0") == [""] * len(proposals)
+
+
+def test_an_operation_without_demonstrations_is_told():
+    alike = [p for p in POOL if p.meta["template"] == POOL[0].meta["template"]]
+    with pytest.raises(ValueError, match=r"^no problem that is known can be the outcome of other$"):
+        shots(Demonstrations(alike), [asked("Why?", operation="other")], 1, "0")

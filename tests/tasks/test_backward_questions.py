@@ -194,3 +194,8 @@ def test_rubbish_is_refused_in_no_time():
         with pytest.raises(UnreadableQuestion):
             parse_backward(text)
     assert time.perf_counter() - began < 1
+
+
+def test_a_given_that_a_problem_has_not_is_told():
+    with pytest.raises(ValueError, match=r"^'left' is no given of sell_and_buy: start, sold"):
+        masked(parse_question(STORY), "left")

@@ -107,6 +107,8 @@ MOST = len(ordered_templates())
         ({"templates": MOST + 1}, f"templates={MOST + 1} must be from 1 to {MOST}"),
         ({"steps": 0}, f"steps=0 must be from 1 to {DEEPEST - 1}"),
         ({"steps": DEEPEST}, f"steps={DEEPEST} must be from 1 to {DEEPEST - 1}"),
+        ({"skew": -1.0}, "skew=-1.0 must be a number that is not under 0"),
+        ({"skew": float("nan")}, "skew=nan must be a number that is not under 0"),
         ({"quality": 1.1}, "quality=1.1 must be in 0…1"),
         ({"quality": -0.1}, "quality=-0.1 must be in 0…1"),
         ({"seeds": 0}, "seeds=0 must be from 1 to the known=600"),
@@ -122,6 +124,8 @@ def test_a_wrong_field_of_a_source_is_named_in_one_line(fields, words):
     ("fields", "words"),
     [
         ({"kind": "colours"}, "kind='colours' must be features or embeddings"),
+        ({"sizes": (20, 8)}, r"sizes=\(20, 8\) must rise"),
+        ({"sizes": (8, 8)}, r"sizes=\(8, 8\) must rise"),
         ({"count": 0}, "count=0 and width=6 must be at least 1"),
         ({"width": 0}, "count=5 and width=0 must be at least 1"),
     ],
@@ -205,6 +209,18 @@ def test_seeds_have_cells_of_their_own(kind):
     found = [cell_of(one) for one in samples]
     assert set(found) <= set(range(cells)) and len(set(found)) > cells / 2
     assert all(type(cell) is int for cell in found)
+
+
+def test_there_are_no_more_centres_than_problems():
+    with pytest.raises(ValueError, match=r"^cells.count=601 is more than the 600 known$"):
+        dataclasses.replace(EMBEDDINGS, count=601).of(SOURCE, 0)
+
+
+def test_lessons_of_what_no_problem_is_an_outcome_of_are_told():
+    alike = [p for p in SOURCE.problems(0) if p.meta["template"] == SOURCE.names[0]][:20]
+    assert {prompt for prompt, _ in lessons(alike, ("other", "write"), 10, 0)}
+    with pytest.raises(ValueError, match=r"^20 problems are no outcome of other$"):
+        lessons(alike, ("other",), 10, 0)
 
 
 def test_cells_of_embeddings_hold_what_is_alike():
