@@ -15,7 +15,7 @@ FIGURES = {
     "vendi": "Vendi score",
     "valid": "valid",
     "right": "right, of the valid ones",
-    "loss": "loss on unseen real problems, nats a token",
+    "loss": "loss, nats a token",
 }
 
 
@@ -53,7 +53,7 @@ def rounds_section(workdir: Workdir, found: Findings) -> Section:
         plates.append(_plate(workdir, found, name, names, percent=name == "quality"))
     plates.append(_plate(workdir, found, "loss", ("loss",)))
     text = "Of what each model writes when it is asked for a new problem and no more, before any "
-    text += "filter; round 0 is the base."
+    text += "filter, and its loss on real problems that none has seen; round 0 is the base."
     return Section("Rounds", text, plates)
 
 
