@@ -5,9 +5,9 @@
 A model writes problems with solutions, and the base learns what was accepted (arXiv 2412.02980, Q4
 and Q6). Each arm below is a recipe and what a model learns of it.
 
-Expect, with seeds 0 to 2, in 16 minutes on two busy CPU cores: with a filter for right answers alone
-three rounds leave 5.0 of 11.8 kinds of problems; the loss on real ones grows from .22 to .30 where
-data is replaced, and to .24 where it is accumulated (RESULTS.md).
+Expect, with seeds 0 to 2, in 16 minutes on two busy CPU cores: with a filter for right answers
+alone three rounds leave 5.0 of 11.8 kinds of problems; the loss on real ones grows from .22 to .30
+where data is replaced, and to .24 where it is accumulated (RESULTS.md).
 """
 
 import dataclasses
