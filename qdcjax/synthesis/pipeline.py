@@ -95,11 +95,10 @@ class Synthesis:
         shared = (self._known, settings.novelty, cell_of, cells)
         self._filters = [FILTERS[name](*shared) for name in self._recipe.accept]
         self._elites = next((of for of in self._filters if isinstance(of, Elites)), None)
+        self._notes = [*self._filters]
         if self._elites is None and self._recipe.parents == "elites":
             self._elites = Elites(*shared)  # parents are elites though all may enter the pool
-            self._notes = [*self._filters, self._elites]
-        else:
-            self._notes = self._filters
+            self._notes.append(self._elites)
         for one in seeds:
             self._note(one)
 
