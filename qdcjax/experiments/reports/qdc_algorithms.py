@@ -118,8 +118,9 @@ def front_section(workdir: Workdir, found: Findings, recipes: Mapping[str, Recip
 def students_section(found: Findings, recipes: Mapping[str, Recipe]) -> Section:
     """Accuracy of the students."""
     columns = {f"{test}_accuracy": (TESTS[test], "%") for test in found.tests}
-    caption = "Greedy answers of students of the seeds and of what was emitted."
-    return Section("Students", "", tables=[_table(found, ("seeds", *recipes), columns, caption)])
+    names = [name for name in ("writer", "seeds") if f"{name}_in_accuracy" in found.results]
+    caption = "Greedy answers of students of the seeds and of what was emitted beside them."
+    return Section("Students", "", tables=[_table(found, (*names, *recipes), columns, caption)])
 
 
 def candidates_section(found: Findings, recipes: Mapping[str, Recipe]) -> Section:
