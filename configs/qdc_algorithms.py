@@ -111,7 +111,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.ablations = ()
     config.front = ConfigDict({"algorithm": "temperature", "keep": 0.3})
     config.front.alphas = (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)
-    config.described = 100
+    config.described = 25
     config.students, config.evaluation = base.students, base.evaluation
     config.students.update(steps=60, batch_size=8, pack=256, log_every=6, checkpoint_every=30)
     config.students.optimizer.learning_rate = 2e-3

@@ -92,17 +92,32 @@ def named(
     figure = Figure(figsize=(2 * PANEL, 1.4 * PANEL), layout="constrained")
     ax = figure.add_subplot()
     shown = {n: xy for n, xy in points.items() if all(math.isfinite(of.value) for of in xy)}
-    for number, (name, (x, y)) in enumerate(shown.items()):
+    for number, (x, y) in enumerate(shown.values()):
         colour = PALETTE[number % len(PALETTE)]
         errors = [[[abs(of.value - end)] for end in (of.low, of.high)] for of in (x, y)]
         ax.errorbar(x.value, y.value, errors[1], errors[0], "o", color=colour, linewidth=0.8)
-        ax.annotate(name, (x.value, y.value), (5, 5), textcoords="offset points", color=colour)
     if front:
         ax.plot(*np.array([[x.value, y.value] for x, y in front]).T, "--", color=QUIET)
     ax.set(xlabel=x_label, ylabel=y_label)
     ax.grid(color=GRID)
     ax.spines[["top", "right"]].set_visible(False)
+    _beside(ax, shown)
     return figure
+
+
+def _beside(ax, points: Mapping[str, tuple[Interval, Interval]]) -> None:
+    """Names at the right, as high as their points where there is room, with a line to each."""
+    bottom, top = ax.get_ylim()
+    least, height = (top - bottom) / 20, bottom
+    for number, name in enumerate(sorted(points, key=lambda name: points[name][1].value)):
+        x, y = (of.value for of in points[name])
+        height = max(y, height + least if number else y)
+        colour = PALETTE[list(points).index(name) % len(PALETTE)]
+        at = (1.02, (height - bottom) / (top - bottom))
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6}
+        ax.annotate(
+            name, (x, y), at, textcoords="axes fraction", color=colour, va="center", arrowprops=line
+        )
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

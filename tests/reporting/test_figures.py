@@ -1,5 +1,6 @@
 import io
 import itertools
+import math
 
 import matplotlib
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from qdcjax.measures.intervals import Interval
-from qdcjax.reporting import figures
+from qdcjax.reporting import figures, point_figures
 
 
 def test_every_kind_of_figure_is_drawn_and_saved(tmp_path):
@@ -201,3 +202,15 @@ def test_many_series_are_drawn_all_the_same():
 def test_saving_needs_no_display():
     figure = figures.lines({"y": {"a": figures.Series([1], [1.0])}}, "x")
     figure.savefig(io.BytesIO(), format="png")
+
+
+def test_points_have_their_names_beside_them_and_none_stands_on_another():
+    here = Interval(1.0, 0.9, 1.1)
+    points = {name: (here, Interval(y, y - 1, y + 1)) for name, y in (("a", 2.0), ("b", 2.01))}
+    points["gone"] = (here, Interval(math.nan, math.nan, math.nan))
+    (ax,) = point_figures.named(points, "x", "y", [(here, here)]).axes
+    places = {text.get_text(): text.xyann[1] for text in ax.texts}
+    assert places.keys() == {"a", "b"}
+    assert places["b"] - places["a"] > 0.04
+    (line,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert line.get_xydata().tolist() == [[1, 1]]

@@ -20,6 +20,7 @@ from qdcjax.synthesis.pipeline import dropped_counts
 from qdcjax.synthesis.samples import Made
 
 DRAWS = 50  # of as many candidates at random as are right
+SHARES = ("valid", "accepted", "right", "process")
 LOOKS = 8  # at the archive while candidates come
 Runs = Mapping[str, Mapping[int, Sequence[Made]]]  # algorithm → seed → samples
 
@@ -77,15 +78,15 @@ def find(
     results: dict[str, float | Interval] = {}
     growth, ends = {}, {}
     for name, runs in made.items():
-        found = [archives(runs[seed], *cells_of[seed]) for seed in seeds]
-        ends[name] = np.array([looks[-1] for looks in found])  # [seeds, 2]
-        growth[name] = _growth(len(runs[seeds[0]]), np.array(found))
+        looks = np.array([archives(runs[seed], *cells_of[seed]) for seed in seeds])
+        ends[name], growth[name] = looks[:, -1], _growth(len(runs[seeds[0]]), looks)
         figures = [
             figures_of(runs[seed], emitted[name][seed], workshop.embed(seed), config["described"])
             for seed in seeds
         ]
         for figure in figures[0]:
-            results[f"{name}_{figure}"] = of_measured([of[figure] for of in figures])
+            found = of_measured([of[figure] for of in figures])
+            results[f"{name}_{figure}"] = found.within(0, 1) if figure in SHARES else found
         for place, figure in enumerate(("coverage", "score")):
             results[f"{name}_{figure}"] = of_seeds(ends[name][:, place]).within(0, 1)
     for test, table in answers.items():
@@ -135,7 +136,7 @@ def archives(made: Sequence[Made], cell_of: CellOf, cells: int) -> list[tuple[fl
 
 
 def _growth(candidates: int, found: np.ndarray) -> Growth:
-    """Of [seeds, looks, 2]."""
+    """Of [seeds, looks, 2]: coverage and score."""
     sizes = [len(part) for part in np.array_split(np.arange(candidates), found.shape[1])]
     coverage, score = ([of_seeds(x).within(0, 1) for x in found[:, :, of].T] for of in (0, 1))
     return Growth(np.cumsum(sizes).tolist(), coverage, score)

@@ -101,7 +101,6 @@ def front_section(workdir: Workdir, found: Findings, recipes: Mapping[str, Recip
         "right": ("right answers", "%"),
         "process": ("right steps", "%"),
         "steps": ("steps", ""),
-        "words": ("words", ""),
     }
     tables = [_table(found, recipes, columns, "Quality and complexity of what is emitted.")]
     columns = {
@@ -129,11 +128,10 @@ def candidates_section(found: Findings, recipes: Mapping[str, Recipe]) -> Sectio
     columns |= {"coverage": ("filled cells", "%"), "score": ("QD-score / cells", "")}
     shares = _table(found, recipes, columns, "Shares of the candidates.")
     rows = [
-        [words(name), reason, count]
+        [words(name), sum(reasons.values()), ", ".join(f"{why} {n}" for why, n in reasons.items())]
         for name, reasons in found.dropped.items()
-        for reason, count in reasons.items()
     ]
-    reasons = Table(["algorithm", "reason", "candidates"], rows, "Dropped, all seeds together.")
+    reasons = Table(["algorithm", "dropped", "for"], rows, "Candidates of all seeds together.")
     return Section("Candidates", "", tables=[shares, reasons])
 
 
