@@ -7,8 +7,8 @@ Each row of the paper's table is a recipe below (arXiv 2412.02980, Q3 and Q5); a
 out, and `ablations` names those that also run with each of their parts taken out.
 
 Expect, with seeds 0 to 2, in 15 minutes on two busy CPU cores: 26 % of the cells filled by
-MAP-Elites' candidates, 23 % by independent samples, of which QDIT's weight trades 10 points of right
-steps for 2.5 of the Vendi score (RESULTS.md).
+MAP-Elites' candidates and 23 % by independent samples, of which QDIT's weight trades 10 points of
+right steps for 2.5 of the Vendi score (RESULTS.md).
 """
 
 import dataclasses
