@@ -40,7 +40,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "pack": 320,
             "log_every": 16,
             "checkpoint_every": 80,
-            "optimizer": ConfigDict({"learning_rate": 6e-3, "warmup": 0.05, "b2": 0.99}),
+            "optimizer": ConfigDict({"learning_rate": 3e-3, "warmup": 0.05, "b2": 0.99}),
         }
     )
     config.evaluation = base.evaluation
