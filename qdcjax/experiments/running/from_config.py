@@ -51,7 +51,7 @@ TRAINING = {
     "critic": (),
 }
 # Sections of `TRAINING` of members, each of which has a device to itself.
-OF_MEMBERS = ("regression_training", "language_training", "training", "adversarial")
+OF_MEMBERS = ("regression_training", "language_training", "training", "adversarial", "retraining")
 ONLINE = ("learn", "critic")  # sections of `TRAINING` whose steps follow from the rollouts
 ROLES = ("policy", "reference", "critic", "reward_model")
 SAMPLING = {

@@ -14,6 +14,7 @@ from configs import (
     refinement,
     rloo,
     scaling_laws,
+    self_improvement,
     sft,
     sorm,
 )
@@ -40,7 +41,7 @@ def test_every_config_passes(study, preset):
 
 def config_with(section: str) -> dict:
     """A smoke preset that has such a section."""
-    configs = [*CONFIGS.values(), pretrain, noise, scaling_laws, generator]
+    configs = [*CONFIGS.values(), pretrain, noise, scaling_laws, generator, self_improvement]
     found = (config.get_config("smoke").to_dict() for config in configs)
     return next(config for config in found if section.split(".")[0] in config)
 
