@@ -105,7 +105,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "widths": (16, 256),
         }
     )
-    # Six of ten real problems are as new as that to 200 others; .7 would leave one of each kind.
+    # The paper's novelty of .7 leaves next to nothing of such texts (RESULTS.md).
     config.synthesis = ConfigDict({"novelty": 0.9, "distance": 0.1, "alpha": 0.9})
     config.synthesis.update(steps=3, held_out=HELD_OUT_TEMPLATES)
     config.cells = ConfigDict(

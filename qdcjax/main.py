@@ -164,13 +164,12 @@ def parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line; a bad flag or config field ends in one line."""
     try:
         rest = flags.FLAGS(argv)
-        if GALLERY.value:
-            return rest
-        if CONFIG.value is None:
+        if CONFIG.value is None and not GALLERY.value:
             raise flags.Error("--config is missing, e.g. --config=configs/sorm.py")
         if len(rest) > 1:
             raise flags.Error(f"unexpected argument {rest[1]!r}; options begin with --")
-        CONFIG.value.to_dict()  # raises when the file could not be read
+        if CONFIG.value is not None:
+            CONFIG.value.to_dict()  # raises when the file could not be read
     except (
         flags.Error,
         ImportError,

@@ -12,7 +12,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from qdcjax.data.tokenizers import Tokenizer
-from qdcjax.experiments.findings.self_improvement import find
+from qdcjax.experiments.findings.self_improvement import START, find
 from qdcjax.experiments.reports import self_improvement as self_improvement_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import fine_tuning, making, member_students, self_training, sources
@@ -22,8 +22,6 @@ from qdcjax.models.transformer import Transformer
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.synthesis.samples import Made
 from qdcjax.workdir import Workdir
-
-START = "start"  # the arm of the base
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:

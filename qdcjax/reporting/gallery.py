@@ -36,8 +36,8 @@ class Entry:
 
 def write_gallery(path: Path, entries: Sequence[Entry]) -> Path:
     """Writes the page, self-contained but for the links to reports, and returns its path."""
-    html = environment().get_template("gallery.html")
+    template = environment().get_template("gallery.html")
     shown = {of.figure: image(of.figure) for of in entries if of.figure is not None}
-    text = html.render(entries=entries, images=shown, outcomes=OUTCOMES, style=style())
+    text = template.render(entries=entries, images=shown, outcomes=OUTCOMES, style=style())
     path.write_text(text, encoding="utf-8")
     return path

@@ -156,19 +156,16 @@ def write_report(path: str | Path, report: Report) -> Path:
     """
     path = Path(path)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    html = (
-        environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            style=style(),
-            script=markupsafe.Markup(script),
-            script_hash=_csp_hash(script),
-            images={plate.path: image(plate.path) for s in report.sections for plate in s.figures},
-            forest=_forest,
-            browser=browser_data(report.browser) if report.browser else None,
-            total_seconds=sum(report.run.stage_seconds.values()),
-        )
+    template = environment().get_template("report.html")
+    html = template.render(
+        report=report,
+        style=style(),
+        script=markupsafe.Markup(script),
+        script_hash=_csp_hash(script),
+        images={plate.path: image(plate.path) for s in report.sections for plate in s.figures},
+        forest=_forest,
+        browser=browser_data(report.browser) if report.browser else None,
+        total_seconds=sum(report.run.stage_seconds.values()),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

@@ -6,7 +6,6 @@ is told of every one that was accepted in the end.
 
 from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,13 +14,10 @@ from qdcjax.synthesis import archive
 from qdcjax.synthesis.samples import Made
 from qdcjax.tasks.answers import is_correct
 
-NOVELTY = 0.7  # ROUGE-L from which a question is not new (Wang et al. 2022, "Self-Instruct")
 COPY = 0.98  # ROUGE-L with its parent from which a question says nothing else
 
 Known = Mapping[str, Made]  # id → sample, of all that there are
 CellOf = Callable[[Made], int]  # −1 where a sample has none
-
-_add = jax.jit(archive.add)
 
 
 class Filter:
@@ -68,7 +64,10 @@ class Different(Filter):
 
 
 class New(Filter):
-    """Drops a question whose ROUGE-L with one of the pool is at least `novelty` (self-instruct)."""
+    """Drops a question whose ROUGE-L with one of the pool is at least `novelty`.
+
+    Of Wang et al. 2022, "Self-Instruct", where that is .7.
+    """
 
     def __init__(self, known: Known, novelty: float, cell_of: CellOf, cells: int):
         super().__init__(known, novelty, cell_of, cells)
@@ -133,7 +132,7 @@ class Elites(Filter):
     def accepted(self, one: Made) -> None:  # noqa: D102
         cell, fitness = np.array([self._cell_of(one)]), np.array([one.fitness], np.float32)
         place = np.array([len(self.members)], np.int32)
-        self.archive, _ = _add(self.archive, cell, fitness, place)
+        self.archive, _ = archive.add(self.archive, cell, fitness, place)
         self.members.append(one)
 
     def elites(self) -> list[Made]:

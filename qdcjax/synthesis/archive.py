@@ -47,6 +47,7 @@ def empty(cells: int, like: Any) -> Archive:
     return Archive(jnp.full(cells, -jnp.inf), jax.tree.map(blank, like))
 
 
+@jax.jit
 def add(
     archive: Archive, cells: Int[Array, "B"], fitness: Float[Array, "B"], samples: Any
 ) -> tuple[Archive, Bool[Array, "B"]]:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,7 +22,6 @@ from qdcjax.synthesis.samples import Made
 DRAWS = 50  # of as many candidates at random as are right
 SHARES = ("valid", "accepted", "right", "process")
 LOOKS = 8  # at the archive while candidates come
-_add = jax.jit(archive.add)
 Runs = Mapping[str, Mapping[int, Sequence[Made]]]  # algorithm → seed → samples
 
 
@@ -132,7 +130,7 @@ def archives(made: Sequence[Made], cell_of: CellOf, cells: int) -> list[tuple[fl
     for part in np.array_split(np.arange(len(made)), min(LOOKS, len(made))):
         of = np.array([cell_of(made[row]) for row in part])
         fitness = np.array([made[row].fitness for row in part], np.float32)
-        now, _ = _add(now, of, fitness, part.astype(np.int32))
+        now, _ = archive.add(now, of, fitness, part.astype(np.int32))
         found.append((float(archive.coverage(now)), float(archive.qd_score(now)) / cells))
     return found
 

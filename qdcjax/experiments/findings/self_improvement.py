@@ -16,7 +16,7 @@ from qdcjax.measures.subsamples import at_size
 from qdcjax.reasoning.voting import pass_at_k
 from qdcjax.synthesis.samples import Made
 
-START = "start"
+START = "start"  # the arm of the base
 PROBED = ("kinds", "vendi", "valid", "right")
 
 

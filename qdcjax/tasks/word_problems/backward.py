@@ -5,7 +5,6 @@ The rewrite of MetaMath (Yu et al. 2023, arXiv 2309.12284) that the question's o
     Tom has X bags with 9 pens each. How many pens does Tom have? If the answer is 27, what is X?
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 
@@ -16,6 +15,8 @@ from qdcjax.tasks.word_problems.parsing import (
     LARGEST,
     UNKNOWN,
     UnreadableQuestion,
+    columns_of,
+    id_of,
     matches,
     read,
     row_of,
@@ -51,7 +52,8 @@ def masked(problem: Problem, given: str) -> str | None:
         raise ValueError(f"{given!r} is no given of {text.template}: {', '.join(text.givens)}")
     if _inverses(text, given) is None:
         return None
-    row = [UNKNOWN if name == given else value for name, value in zip(_names(text), row)]  # noqa: B905
+    columns = zip(columns_of(text), row, strict=True)
+    row = [UNKNOWN if name == given else value for name, value in columns]
     body = " ".join(render(row) for render in text.sentences)
     return f"{body} If the answer is {problem.answer}, what is {UNKNOWN}?"
 
@@ -114,7 +116,7 @@ def _solved(
         said = f"<<{numbers}={values[name]}>>{values[name]}"
         lines.append(f"{UNKNOWN} is {said}." if name == given else f"Before that: {said}.")
     return Problem(
-        id=f"{split}/{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}",
+        id=id_of(question, split),
         question=question,
         answer=str(value),
         solution="\n".join([*lines, f"#### {value}"]),
@@ -166,9 +168,3 @@ def _text(tree: graph.Expression) -> str:
     symbol, left, right = tree
     parts = (f"({_text(of)})" if isinstance(of, tuple) else _text(of) for of in (left, right))
     return symbol.join(parts)
-
-
-def _names(text: Layout) -> list[str]:
-    """Of the columns of a row; empty for nouns."""
-    moves = TEMPLATES[text.template].moves[: text.depth]
-    return [*text.givens, *(move.result for move in moves), *("" for _ in text.noun_slots)]

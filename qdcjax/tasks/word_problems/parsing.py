@@ -54,8 +54,18 @@ def parse_question(question: str, split: str = "made") -> Problem:
         large`, or a number is an `unknown number`.
     """
     text, row = read(question)
-    id = f"{split}/{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
-    return text.problem(row, question, id, split)
+    return text.problem(row, question, id_of(question, split), split)
+
+
+def id_of(question: str, split: str) -> str:
+    """The id of a problem that is known by its text alone."""
+    return f"{split}/{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
+
+
+def columns_of(text: Layout) -> list[str | tuple[str, str, str]]:
+    """What stands in each column of a row: givens and results by name, slots of nouns."""
+    moves = TEMPLATES[text.template].moves[: text.depth]
+    return [*text.givens, *(move.result for move in moves), *text.noun_slots]
 
 
 def read(question: str) -> tuple[Layout, Row]:

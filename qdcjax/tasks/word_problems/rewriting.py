@@ -1,11 +1,10 @@
 """Problems made from others by what their texts say: with fewer steps, in other words."""
 
-import hashlib
 import random
 
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems.library import TEMPLATES
-from qdcjax.tasks.word_problems.parsing import read
+from qdcjax.tasks.word_problems.parsing import columns_of, id_of, read
 from qdcjax.tasks.word_problems.rendering import Layout, Row, layout
 
 
@@ -21,8 +20,8 @@ def shorter(problem: Problem, depth: int) -> Problem:
     if depth not in template.depths or depth >= text.depth:
         raise ValueError(f"depth={depth}: a story of {text.depth} steps cannot end there")
     less = layout(template, depth)
-    values = dict(zip(_columns(text), row, strict=True))
-    return _problem(less, [values[name] for name in _columns(less)], problem)
+    values = dict(zip(columns_of(text), row, strict=True))
+    return _problem(less, [values[name] for name in columns_of(less)], problem)
 
 
 def rephrased(problem: Problem, rng: random.Random) -> Problem:
@@ -38,10 +37,4 @@ def rephrased(problem: Problem, rng: random.Random) -> Problem:
 
 def _problem(text: Layout, row: Row, of: Problem) -> Problem:
     question = text.question(row, [], random.Random(0))  # without distractors nothing is drawn
-    id = f"{of.split}/{hashlib.blake2b(question.encode(), digest_size=8).hexdigest()}"
-    return text.problem(row, question, id, of.split)
-
-
-def _columns(text: Layout) -> list:
-    moves = TEMPLATES[text.template].moves[: text.depth]
-    return [*text.givens, *(move.result for move in moves), *text.noun_slots]
+    return text.problem(row, question, id_of(question, of.split), of.split)
