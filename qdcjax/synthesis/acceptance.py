@@ -4,7 +4,7 @@ Candidates come one by one. A filter gives the reason for which it drops one, or
 is told of every one that was accepted in the end.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,13 +17,12 @@ from qdcjax.tasks.answers import is_correct
 COPY = 0.98  # ROUGE-L with its parent from which a question says nothing else
 
 Known = Mapping[str, Made]  # id → sample, of all that there are
-CellOf = Callable[[Made], int]  # −1 where a sample has none
 
 
 class Filter:
     """One that drops nothing."""
 
-    def __init__(self, known: Known, novelty: float, cell_of: CellOf, cells: int):
+    def __init__(self, known: Known, novelty: float, cells: int):
         """Begins with nothing accepted; see `Elites` for the cells, `New` for the novelty."""
         self.known = known
 
@@ -49,28 +48,14 @@ class Right(Filter):
         return "" if one.right else "wrong answer"
 
 
-class Different(Filter):
-    """Drops what is there already, letter by letter."""
-
-    def __init__(self, *settings):
-        super().__init__(*settings)
-        self._texts: set[str] = set()
-
-    def __call__(self, one: Made) -> str:  # noqa: D102
-        return "there already" if one.text in self._texts else ""
-
-    def accepted(self, one: Made) -> None:  # noqa: D102
-        self._texts.add(one.text)
-
-
 class New(Filter):
     """Drops a question whose ROUGE-L with one of the pool is at least `novelty`.
 
     Of Wang et al. 2022, "Self-Instruct", where that is .7.
     """
 
-    def __init__(self, known: Known, novelty: float, cell_of: CellOf, cells: int):
-        super().__init__(known, novelty, cell_of, cells)
+    def __init__(self, known: Known, novelty: float, cells: int):
+        super().__init__(known, novelty, cells)
         self._novelty, self._pool = novelty, RougeL()
 
     def __call__(self, one: Made) -> str:  # noqa: D102
@@ -117,20 +102,19 @@ class Elites(Filter):
       members: all that were ever elites.
     """
 
-    def __init__(self, known: Known, novelty: float, cell_of: CellOf, cells: int):
-        super().__init__(known, novelty, cell_of, cells)
-        self._cell_of, self.members = cell_of, []
+    def __init__(self, known: Known, novelty: float, cells: int):
+        super().__init__(known, novelty, cells)
+        self.members: list[Made] = []
         self.archive = archive.empty(cells, jnp.int32(0))
 
     def __call__(self, one: Made) -> str:  # noqa: D102
-        cell = self._cell_of(one)
-        if cell < 0:
+        if one.cell < 0:
             return "no cell"
-        better = np.float32(one.fitness) > self.archive.fitness[cell]  # as the archive compares
+        better = np.float32(one.fitness) > self.archive.fitness[one.cell]  # as the archive compares
         return "" if better else "no better than the elite"
 
     def accepted(self, one: Made) -> None:  # noqa: D102
-        cell, fitness = np.array([self._cell_of(one)]), np.array([one.fitness], np.float32)
+        cell, fitness = np.array([one.cell]), np.array([one.fitness], np.float32)
         place = np.array([len(self.members)], np.int32)
         self.archive, _ = archive.add(self.archive, cell, fitness, place)
         self.members.append(one)
@@ -144,7 +128,6 @@ class Elites(Filter):
 FILTERS: dict[str, type[Filter]] = {
     "valid": Valid,
     "right": Right,
-    "different": Different,
     "new": New,
     "evolved": Evolved,
     "matches": Matches,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
-from qdcjax.synthesis.acceptance import FILTERS, CellOf, Elites, first_reason
+from qdcjax.synthesis.acceptance import FILTERS, Elites, first_reason
 from qdcjax.synthesis.operations import AIMED, FROM_NOTHING, SOLUTIONS, prompt, split_completion
 from qdcjax.synthesis.recipes import Recipe
-from qdcjax.synthesis.samples import Made
+from qdcjax.synthesis.samples import CellsOf, Made, described
 from qdcjax.synthesis.selection import deita, qdit
 from qdcjax.synthesis.verification import verified
 from qdcjax.tasks.word_problems.backward import masked
@@ -71,7 +71,7 @@ class Synthesis:
         recipe: Recipe,
         seeds: Sequence[Made],
         settings: Settings,
-        cell_of: CellOf,
+        cells_of: CellsOf,
         cells: int,
         seed: int,
     ):
@@ -81,7 +81,7 @@ class Synthesis:
           recipe: the algorithm.
           seeds: samples that are there.
           settings: of all algorithms.
-          cell_of: sample → its cell, −1 for none.
+          cells_of: samples → the cell of each.
           cells: how many there are.
           seed: of what is drawn.
 
@@ -91,15 +91,16 @@ class Synthesis:
         if not seeds:
             raise ValueError("seeds is empty: nothing could be made from them")
         self._recipe, self._settings, self._seed = recipe.used, settings, seed
-        self._seeds, self.pool, self._known = list(seeds), list(seeds), {s.id: s for s in seeds}
-        shared = (self._known, settings.novelty, cell_of, cells)
+        self._cells_of, self._seeds = cells_of, described(seeds, cells_of)
+        self.pool, self._known = list(self._seeds), {one.id: one for one in self._seeds}
+        shared = (self._known, settings.novelty, cells)
         self._filters = [FILTERS[name](*shared) for name in self._recipe.accept]
         self._elites = next((of for of in self._filters if isinstance(of, Elites)), None)
         self._notes = [*self._filters]
         if self._elites is None and self._recipe.parents == "elites":
             self._elites = Elites(*shared)  # parents are elites though all may enter the pool
             self._notes.append(self._elites)
-        for one in seeds:
+        for one in self._seeds:
             self._note(one)
 
     def propose(self, round: int, count: int) -> list[Proposal]:
@@ -118,12 +119,14 @@ class Synthesis:
           proposals: what was asked for.
           completions: of each, the text and whether the room ended before it did.
         """
-        made = []
+        graded = []
         for asked, (text, cut) in zip(proposals, completions, strict=True):
             question, solution = split_completion(asked.operation, asked.question, text)
             lineage = (asked.id, round, asked.operation, asked.parents, asked.target)
             held_out = self._settings.held_out
-            one = verified(*lineage, question, solution, held_out=held_out, cut=cut)
+            graded.append(verified(*lineage, question, solution, held_out=held_out, cut=cut))
+        made = []
+        for one in described(graded, self._cells_of):
             one = dataclasses.replace(one, dropped=first_reason(self._filters, one))
             made.append(one)
             self._take(one)

@@ -1,7 +1,7 @@
 """What is made, with its lineage: one record a candidate, accepted or not."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 SEED = "seed"  # the operation of samples that were there before
@@ -23,6 +23,7 @@ class Made:
       template, steps: of the problem that it asks; empty and 0 where it is invalid.
       right: whether the solution's answer is right.
       process: share of right steps; 0 where it is invalid or there is none.
+      cell: of an archive; −1 where it has none.
       dropped: why it was not accepted; empty where it was.
     """
 
@@ -39,6 +40,7 @@ class Made:
     steps: int
     right: bool
     process: float
+    cell: int = -1
     dropped: str = ""
 
     @property
@@ -50,6 +52,15 @@ class Made:
     def text(self) -> str:
         """Question and solution."""
         return f"{self.question}\n{self.solution}"
+
+
+CellsOf = Callable[[Sequence[Made]], Sequence[int]]  # −1 for a sample that has none
+
+
+def described(made: Sequence[Made], cells_of: CellsOf) -> list[Made]:
+    """The records with their cells."""
+    found = zip(made, cells_of(made), strict=True)
+    return [dataclasses.replace(one, cell=cell) for one, cell in found]
 
 
 def as_columns(made: Sequence[Made]) -> dict[str, list[Any]]:

@@ -23,13 +23,15 @@ CELLS = 3
 
 
 def changed(**fields) -> Made:
-    return dataclasses.replace(CHILD, **fields)
+    """The child, otherwise; those of as many steps have a cell, and those of four have none."""
+    one = dataclasses.replace(CHILD, **fields)
+    return dataclasses.replace(one, cell=one.steps - 1 if one.steps < 4 else -1)
 
 
 def filter_of(name, *pool, novelty=0.7):
     """A filter that knows the parent, after it was told of a pool."""
     known = {of.id: of for of in (PARENT, *pool)}
-    found = FILTERS[name](known, novelty, lambda one: one.steps - 1 if one.steps < 4 else -1, CELLS)
+    found = FILTERS[name](known, novelty, CELLS)
     for one in pool:
         found.accepted(one)
     return found
@@ -63,15 +65,6 @@ def filter_of(name, *pool, novelty=0.7):
 )
 def test_the_rule_of_a_filter_that_looks_at_one(name, one, reason):
     assert filter_of(name)(one) == reason
-
-
-def test_the_same_text_is_there_already():
-    different = filter_of("different", PARENT)
-    assert different(dataclasses.replace(PARENT, id="other")) == "there already"
-    assert different(dataclasses.replace(PARENT, solution="#### 27")) == ""
-    assert different(CHILD) == "", "it is not yet accepted"
-    different.accepted(CHILD)
-    assert different(CHILD) == "there already"
 
 
 def test_a_question_near_one_of_the_pool_is_not_new():

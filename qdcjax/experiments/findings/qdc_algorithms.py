@@ -15,7 +15,6 @@ from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_measured, of_se
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 from qdcjax.measures.subsamples import at_size
 from qdcjax.synthesis import archive
-from qdcjax.synthesis.acceptance import CellOf
 from qdcjax.synthesis.pipeline import dropped_counts
 from qdcjax.synthesis.samples import Made
 
@@ -74,11 +73,11 @@ def find(
 ) -> Findings:
     """Everything after the last answer."""
     seeds = list(config["seeds"])
-    cells_of = {seed: workshop.cells.of(workshop.source, seed) for seed in seeds}
+    cells = workshop.cells.number(workshop.source)
     results: dict[str, float | Interval] = {}
     growth, ends = {}, {}
     for name, runs in made.items():
-        looks = np.array([archives(runs[seed], *cells_of[seed]) for seed in seeds])
+        looks = np.array([archives(runs[seed], cells) for seed in seeds])
         ends[name], growth[name] = looks[:, -1], _growth(len(runs[seeds[0]]), looks)
         figures = [
             figures_of(runs[seed], emitted[name][seed], workshop.embed(seed), config["described"])
@@ -124,11 +123,11 @@ def find(
     )
 
 
-def archives(made: Sequence[Made], cell_of: CellOf, cells: int) -> list[tuple[float, float]]:
+def archives(made: Sequence[Made], cells: int) -> list[tuple[float, float]]:
     """[looks] coverage and QD-score / cells of an archive into which all candidates were put."""
     found, now = [], archive.empty(cells, jnp.int32(0))
     for part in np.array_split(np.arange(len(made)), min(LOOKS, len(made))):
-        of = np.array([cell_of(made[row]) for row in part])
+        of = np.array([made[row].cell for row in part])
         fitness = np.array([made[row].fitness for row in part], np.float32)
         now, _ = archive.add(now, of, fitness, part.astype(np.int32))
         found.append((float(archive.coverage(now)), float(archive.qd_score(now)) / cells))

@@ -109,6 +109,8 @@ def statistics_of(
         "Q4_loses": where("filter")(lambda: of("filter", "kinds", last) / of("filter", "kinds", 0)),
         "Q4_pass_1": where("filter")(lambda: gain("filter", 1)),
         "Q4_pass_k": where("filter")(lambda: gain("filter", most) - gain("filter", 1)),
+        "Q4_given_pass_1": where("given")(lambda: gain("given", 1)),
+        "Q4_given_pass_k": where("given")(lambda: gain("given", most) - gain("given", 1)),
         "Q4_archive": where("filter", "archive")(
             lambda: of("archive", "kinds", last) - of("filter", "kinds", last)
         ),

@@ -1,5 +1,6 @@
 """Policies that learn examples: the student of reference solutions, and what goes on from one."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, bucket_lengths, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
-from qdcjax.data.tokenizers import train_sentencepiece
+from qdcjax.data.tokenizers import Tokenizer, train_sentencepiece
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages.policies import find_policy, load_policy, mark_source
 from qdcjax.models import lora, pretrained
@@ -158,6 +159,48 @@ def starting_policy(
     model = Transformer(own_shape(config, tokenizer.vocab_size))
     params = init_on_mesh(model, jax.random.key(config["seed"]), mesh)
     return StoredModel(model, params, tokenizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What models of a study begin as, when many of them do.
+
+    Attributes:
+      model, tokenizer: of all.
+      stage: that stands for it: `pretrained`, or that of the tokeniser.
+      place: of a pretrained model's files; none where models begin from nothing.
+    """
+
+    model: Transformer
+    tokenizer: Tokenizer
+    stage: str
+    place: Path | None
+
+    def policy(self, config: Mapping[str, Any], seed: int, mesh: Mesh) -> StoredModel:
+        """The pretrained model, or a fresh one."""
+        if self.place:
+            return load_policy(config, self.place, mesh)
+        params = init_on_mesh(self.model, jax.random.key(seed), mesh)
+        return StoredModel(self.model, params, self.tokenizer)
+
+
+def start_of(
+    config: Mapping[str, Any], workdir: Workdir, mesh: Mesh, own_tokenizer: Callable[[], Tokenizer]
+) -> Start:
+    """The model `policy.pretrained`, or a fresh one of the config's shape.
+
+    Args:
+      config, workdir, mesh: of the run.
+      own_tokenizer: makes stage `tokenizer`, where there is none of a pretrained model.
+    """
+    if config["policy"]["pretrained"]:
+        place = pretrained.find(config["policy"]["pretrained"])
+        mark_source(workdir, place, name="pretrained")
+        policy = load_policy(config, place, mesh)
+        return Start(policy.model, policy.tokenizer, "pretrained", place)
+    tokenizer = own_tokenizer()
+    model = Transformer(own_shape(config, tokenizer.vocab_size))
+    return Start(model, tokenizer, "tokenizer", None)
 
 
 def own_shape(config: Mapping[str, Any], vocab_size: int) -> TransformerConfig:

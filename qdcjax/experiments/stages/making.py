@@ -30,14 +30,12 @@ from qdcjax.experiments.stages.sources import (
     seed_samples,
 )
 from qdcjax.measures.diversity import vendi_score
-from qdcjax.models.transformer import Transformer
 from qdcjax.synthesis.operations import END, Demonstrations
 from qdcjax.synthesis.pipeline import Settings, Synthesis, emit
 from qdcjax.synthesis.recipes import Recipe
 from qdcjax.synthesis.samples import Made, as_columns, from_columns
 from qdcjax.synthesis.selection import qdit
 from qdcjax.synthesis.writing import complete, shots
-from qdcjax.training.sharding import init_on_mesh
 from qdcjax.training.store import StoredModel
 from qdcjax.workdir import Workdir
 
@@ -64,8 +62,9 @@ class Workshop:
 
     def begin(self, recipe: Recipe, seed: int) -> Synthesis:
         """An algorithm's run before its first round."""
-        seeds, cells = seed_samples(self.source, seed), self.cells.of(self.source, seed)
-        return Synthesis(recipe, seeds, self.settings, *cells, seed)
+        seeds, cells_of = seed_samples(self.source, seed), self.cells.of(self.source, seed)
+        cells = self.cells.number(self.source)
+        return Synthesis(recipe, seeds, self.settings, cells_of, cells, seed)
 
     def embed(self, seed: int) -> Callable[[Sequence[str]], np.ndarray]:
         """Texts → [n, D]; what that needs is found when it is called first."""
@@ -103,39 +102,46 @@ def workshop(config: Mapping[str, Any]) -> Workshop:
 
 
 def train_writers(
-    config: Mapping[str, Any], workdir: Workdir, source: Source, tokenizer: Tokenizer, mesh: Mesh
+    config: Mapping[str, Any],
+    workdir: Workdir,
+    source: Source,
+    start: fine_tuning.Start,
+    mesh: Mesh,
 ) -> Writers:
     """Stages `writer-<seed>`: models that learned operations; the n-th seed has the n-th of them.
 
     Where there are fewer of `writer_seeds`, the first comes after the last.
+
+    Args:
+      config, workdir, mesh: of the run.
+      source: of the problems that they learn.
+      start: what they begin as.
     """
     settings = from_config.training(config, "writer", mesh)
 
     def make(folder: Path, seed: int) -> None:
-        model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
-        start = StoredModel(model, init_on_mesh(model, jax.random.key(seed), mesh), tokenizer)
         known, count = source.problems(seed), config["writer"]["lessons"]
         fine_tuning.fine_tune(
             config,
-            start,
+            start.policy(config, seed, mesh),
             lesson_examples(
                 lessons(known, config["writer"]["operations"], count, seed),
-                tokenizer,
-                model.config.max_length,
+                start.tokenizer,
+                start.model.config.max_length,
             ),
             settings,
             seed=seed,
             workdir=workdir,
             name=f"writer-{seed}",
             folder=folder,
-            base="",
+            base=config["policy"]["pretrained"] or "",
         )
 
     made = {
         seed: workdir.stage(
             f"writer-{seed}",
             ["source", "policy", "writer"],
-            ["tokenizer"],
+            [start.stage],
             functools.partial(make, seed=seed),
         )
         for seed in dict.fromkeys(config["writer_seeds"])

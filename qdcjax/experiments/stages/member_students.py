@@ -15,6 +15,7 @@ from qdcjax.data.packing import pack
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import SamplingSettings
 from qdcjax.experiments.running import from_config
+from qdcjax.experiments.stages.policies import load_policy
 from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.reasoning.rollouts import parts_of_problems, sample_solutions
 from qdcjax.tasks.problem import Problem, Task
@@ -53,7 +54,7 @@ def learn_students(
       members: all that learn.
       examples_of: member → what it learns, which is packed into rows of `settings.pack`.
       model, tokenizer, settings: of all.
-      begin: the model that each goes on from; fresh ones by default.
+      begin: the files that each goes on from, see `policies.load_policy`; fresh ones by default.
     """
 
     def make(folder: Path) -> None:
@@ -69,7 +70,8 @@ def learn_students(
         program, starts = make_program(init, loss, settings), None
         if begin is not None:
             program = make_program(init, loss, settings, lambda _, start: start)
-            every = [to_host(load_model(begin[member], mesh).params) for member in members]
+            load = functools.cache(lambda path: to_host(load_policy(config, path, mesh).params))
+            every = [load(begin[member]) for member in members]
             starts = jax.tree.map(lambda *leaves: np.stack(leaves), *every)
         found = fit_members(
             program,

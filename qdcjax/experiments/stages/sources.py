@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 from sklearn.cluster import KMeans
 
 from qdcjax.data.batches import Example
 from qdcjax.data.examples import completion_examples
 from qdcjax.data.sentencepiece_tokenizer import train_sentencepiece
 from qdcjax.data.tokenizers import Tokenizer, load_tokenizer
+from qdcjax.experiments.stages import fine_tuning
 from qdcjax.experiments.stages.dials import DEEPEST, Exam, ordered_templates
 from qdcjax.experiments.stages.text_samples import Lsa
-from qdcjax.synthesis.acceptance import CellOf
 from qdcjax.synthesis.operations import OPERATIONS, Demonstrations
-from qdcjax.synthesis.samples import SEED, Made
+from qdcjax.synthesis.samples import SEED, CellsOf, Made
 from qdcjax.synthesis.verification import verified
 from qdcjax.tasks.problem import Problem
 from qdcjax.tasks.word_problems import Dials, Misconceptions, WordProblems, demonstrations
@@ -73,6 +74,10 @@ class Source:
         """The known problems with solutions as people wrote them, the seeds first."""
         return _problems(self, seed, "train", self.known)
 
+    def texts(self, seed: int) -> list[str]:
+        """Questions and solutions of the known problems."""
+        return [f"{problem.question}\n{problem.solution}" for problem in self.problems(seed)]
+
     def unseen(self, seed: int, count: int) -> tuple[Problem, ...]:
         """Others like them, of the test split."""
         return _problems(self, seed, "test", count)
@@ -109,6 +114,14 @@ def seed_samples(source: Source, seed: int) -> tuple[Made, ...]:
         verified(problem.id, 0, SEED, (), 0, problem.question, problem.solution)
         for problem in source.problems(seed)[: source.seeds]
     )
+
+
+def start(
+    config: Mapping[str, Any], workdir: Workdir, source: Source, mesh: Mesh
+) -> fine_tuning.Start:
+    """What writers begin as, and students of a writer that is given."""
+    own = functools.partial(written_tokenizer, config, workdir, source)
+    return fine_tuning.start_of(config, workdir, mesh, own)
 
 
 def written_tokenizer(config: Mapping[str, Any], workdir: Workdir, source: Source) -> Tokenizer:
@@ -176,19 +189,27 @@ class Cells:
         if min(self.count, self.width) < 1:
             raise ValueError(f"count={self.count} and width={self.width} must be at least 1")
 
-    def of(self, source: Source, seed: int) -> tuple[CellOf, int]:
-        """Sample → its cell, and how many cells there are.
+    def number(self, source: Source) -> int:
+        """How many cells there are."""
+        if self.kind == "embeddings":
+            return self.count
+        return source.templates * source.steps * (len(self.sizes) + 1)
+
+    def of(self, source: Source, seed: int) -> CellsOf:
+        """Samples → their cells.
 
         Raises:
           ValueError: more centres than known problems.
         """
-        if self.kind == "embeddings" and self.count > source.known:
+        if self.kind == "features":
+            return functools.partial(_by_features, self, source)
+        if self.count > source.known:
             raise ValueError(f"cells.count={self.count:,} is more than the {source.known:,} known")
-        by = {"features": _by_features, "embeddings": _by_embeddings}
-        return by[self.kind](self, source, seed)
+        embed, centres = embedding_of(source, seed, self.width), _centres(self, source, seed)
+        return functools.partial(_by_embeddings, embed, centres)
 
 
-def _by_features(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
+def _by_features(cells: Cells, source: Source, made: Sequence[Made]) -> list[int]:
     places = {name: place for place, name in enumerate(source.names)}
     shape = (source.templates, source.steps, len(cells.sizes) + 1)
 
@@ -198,23 +219,23 @@ def _by_features(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
         size = int(np.searchsorted(cells.sizes, int(one.gold)))
         return int(np.ravel_multi_index((places[one.template], one.steps - 1, size), shape))
 
-    return cell_of, int(np.prod(shape))
+    return [cell_of(one) for one in made]
+
+
+def _by_embeddings(embed: Lsa, centres: KMeans, made: Sequence[Made]) -> list[int]:
+    if not made:
+        return []
+    found = centres.predict(embed([one.text for one in made]))
+    return [-1 if one.invalid else int(cell) for one, cell in zip(made, found, strict=True)]
 
 
 @functools.lru_cache(maxsize=8)
-def _by_embeddings(cells: Cells, source: Source, seed: int) -> tuple[CellOf, int]:
-    embed = embedding_of(source, seed, cells.width)
-    known = embed([f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)])
-    centres = KMeans(cells.count, n_init=1, random_state=0).fit(known)
-
-    def cell_of(one: Made) -> int:
-        return -1 if one.invalid else int(centres.predict(embed([one.text]))[0])
-
-    return cell_of, cells.count
+def _centres(cells: Cells, source: Source, seed: int) -> KMeans:
+    known = embedding_of(source, seed, cells.width)(source.texts(seed))
+    return KMeans(cells.count, n_init=1, random_state=0).fit(known)
 
 
 @functools.lru_cache(maxsize=8)
 def embedding_of(source: Source, seed: int, width: int) -> Lsa:
     """Texts → [n, width], by the singular vectors of the known problems."""
-    known = [f"{problem.question}\n{problem.solution}" for problem in source.problems(seed)]
-    return Lsa(known, width)
+    return Lsa(source.texts(seed), width)

@@ -9,7 +9,7 @@ from configs import qdc_algorithms as config_of
 from qdcjax.experiments.findings import qdc_algorithms as findings
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import making
-from qdcjax.synthesis.samples import Made
+from qdcjax.synthesis.samples import Made, described
 
 CONFIG = config_of.get_config("smoke").to_dict() | {"seeds": [0, 1, 2], "described": 3}
 WORKSHOP = making.workshop(CONFIG)
@@ -29,9 +29,8 @@ INVALID = made(9, invalid="no template", gold="", steps=0, right=False, dropped=
 
 
 def test_an_archive_grows_with_the_candidates_as_they_come():
-    cell_of = lambda one: one.steps - 1  # noqa: E731
-    run = [made(0, right=False), made(1, steps=2), made(2), INVALID]
-    assert findings.archives(run, cell_of, 4) == [(0.25, 0.0), (0.5, 0.25), (0.5, 0.5), (0.5, 0.5)]
+    run = [made(0, right=False, cell=0), made(1, steps=2, cell=1), made(2, cell=0), INVALID]
+    assert findings.archives(run, 4) == [(0.25, 0.0), (0.5, 0.25), (0.5, 0.5), (0.5, 0.5)]
 
 
 def test_figures_are_of_what_was_emitted_at_one_size():
@@ -58,8 +57,10 @@ def test_a_filter_of_right_answers_that_are_of_one_kind_leaves_fewer_kinds():
 @pytest.mark.parametrize("better", [True, False])
 def test_verdicts_follow_the_archives_and_the_front(better):
     """Where MAP-Elites has more cells than the others, all of Q5 holds, and else fails."""
+    cells_of = WORKSHOP.cells.of(WORKSHOP.source, 0)
     many = [made(n, n % 2, 1 + n % 3, gold=str(4 + 8 * (n % 3))) for n in range(12)]
     few = [made(n, 0, 1 + n % 2) for n in range(12)]
+    many, few = described(many, cells_of), described(few, cells_of)
     runs = {seed: many[: 12 - seed] for seed in CONFIG["seeds"]}
     poor = {seed: few[: 12 - seed] for seed in CONFIG["seeds"]}
     of = {"temperature": poor, "map_elites": runs, "quality_search": poor}

@@ -1,18 +1,27 @@
 """Exponents, their statistics and verdicts from losses with planted laws."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
 
 from configs import scaling_laws as config_of
+from qdcjax.experiments.findings import scaling_laws
 from qdcjax.experiments.findings.scaling_laws import Curve, curves, find, order, saved, surfaces
 from qdcjax.experiments.running import from_config
-from qdcjax.measures.scaling import data_exponent
+from qdcjax.measures.scaling import data_exponent, resampled_exponents
 
 SIZES = (100, 400, 1_600, 6_400)
 KNOWN = {"low": 2, "high": 6}
 PARAMETERS = {"narrow": 100, "slim": 400, "base": 1_600}
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Fits take most of the time of these tests."""
+    few = functools.partial(resampled_exponents, resamples=40)
+    monkeypatch.setattr(scaling_laws, "resampled_exponents", few)
 
 
 def losses(seeds: int = 3, noise: float = 0.01, widths=(8, 16)) -> list[dict]:

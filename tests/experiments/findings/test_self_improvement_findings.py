@@ -15,7 +15,7 @@ from qdcjax.synthesis.samples import Made
 CONFIG = config_of.get_config("smoke").to_dict() | {"seeds": [0, 1, 2], "described": 8}
 PAPER = config_of.get_config().predictions.to_dict()
 WORKSHOP = making.workshop(CONFIG)
-ARMS = dict.fromkeys(("filter", "archive", "selection", "replace", "accumulate"))
+ARMS = dict.fromkeys(("filter", "given", "archive", "selection", "replace", "accumulate"))
 
 
 def samples(kinds, count=16, invalid=0):
@@ -27,7 +27,7 @@ def samples(kinds, count=16, invalid=0):
     ]  # fmt: skip
     gone = "no template"
     return valid + [
-        Made(f"2-{n}", 1, "write", (), 0, "?", "", gone, "", "", 0, False, 0.0, gone)
+        Made(f"2-{n}", 1, "write", (), 0, "?", "", gone, "", "", 0, False, 0.0, -1, gone)
         for n in range(invalid)
     ]
 
@@ -51,11 +51,12 @@ def found(kinds, losses, right):
     answers = {}
     for when, arms in (("start", ["start"]), ("last", ARMS)):
         table = {"cell": [], "seed": [], "problem_id": [], "correct": []}
-        for arm, seed, (question, count) in itertools.product(arms, seeds, enumerate(right[when])):
-            table["cell"] += [arm] * 4
-            table["seed"] += [seed] * 4
-            table["problem_id"] += [f"q{question}"] * 4
-            table["correct"] += [n < count for n in range(4)]
+        for arm, seed in itertools.product(arms, seeds):
+            for question, count in enumerate(right.get(arm, right[when])):
+                table["cell"] += [arm] * 4
+                table["seed"] += [seed] * 4
+                table["problem_id"] += [f"q{question}"] * 4
+                table["correct"] += [n < count for n in range(4)]
         answers[when] = table
     made = {(arm, seed): [samples(2, 4, invalid=4)] for arm in ARMS for seed in seeds}
     predictions = from_config.predictions(PAPER)
@@ -64,17 +65,17 @@ def found(kinds, losses, right):
 
 AS_CLAIMED = {
     "kinds": {"filter": [4, 3, 1], "archive": [4, 4, 4], "selection": [4, 3, 2],
-              "replace": [4, 4, 4], "accumulate": [4, 4, 4]},
+              "replace": [4, 4, 4], "accumulate": [4, 4, 4], "given": [4, 4, 4]},
     "losses": {"filter": [1, 1, 1], "archive": [1, 1, 1], "selection": [1, 1, 1],
-               "replace": [1, 1.1, 1.5], "accumulate": [1, 1.1, 1.1]},
-    "right": {"start": [1, 1, 1], "last": [4, 2, 0]},
+               "given": [1, 1, 1], "replace": [1, 1.1, 1.5], "accumulate": [1, 1.1, 1.1]},
+    "right": {"start": [1, 1, 1], "last": [4, 2, 0], "given": [4, 4, 0]},
 }  # fmt: skip
 OTHERWISE = {
     "kinds": {"filter": [2, 4, 4], "archive": [2, 2, 2], "selection": [2, 2, 2],
-              "replace": [2, 2, 2], "accumulate": [2, 2, 2]},
+              "replace": [2, 2, 2], "accumulate": [2, 2, 2], "given": [2, 2, 2]},
     "losses": {"filter": [1, 1, 1], "archive": [1, 1, 1], "selection": [1, 1, 1],
-               "replace": [1, 1.2, 1.1], "accumulate": [1, 1.1, 1.3]},
-    "right": {"start": [4, 1, 0], "last": [1, 1, 1]},
+               "given": [1, 1, 1], "replace": [1, 1.2, 1.1], "accumulate": [1, 1.1, 1.3]},
+    "right": {"start": [4, 1, 0], "last": [1, 1, 1], "given": [2, 1, 1]},
 }  # fmt: skip
 
 
@@ -95,6 +96,10 @@ def test_figures_of_each_round_and_pass_at_k():
     assert of.results["filter_accepted"].value == 0.5
     assert list(of.passes["start"]) == [1, 2, 4]
     assert of.passes["start"][1].value == 0.25 and of.passes["start"][4].value == 1
+    assert of.results["Q4_given_pass_1_statistic"].value == pytest.approx(2 / 3 - 0.25)
+    assert of.results["Q4_given_pass_k_statistic"].value == pytest.approx(
+        2 / 3 - 1 - (2 / 3 - 0.25)
+    )
     assert of.passes["filter"][1].value == 0.5 and of.passes["filter"][4].value == pytest.approx(
         2 / 3
     )

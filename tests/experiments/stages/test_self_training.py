@@ -27,7 +27,7 @@ MESH = make_mesh(MeshConfig(1), jax.devices()[:1])
 def made(number, round, dropped="", invalid=""):
     seed = SEEDS[number]
     fields = (f"{round}-{number}", round, "write", (), 0, seed.question, seed.solution, invalid)
-    return Made(*fields, seed.gold, seed.template, seed.steps, True, 1.0, dropped)
+    return Made(*fields, seed.gold, seed.template, seed.steps, True, 1.0, -1, dropped)
 
 
 ROUNDS = [[made(0, 1), made(1, 1, "wrong answer")], [made(2, 2), made(3, 2)]]

@@ -180,8 +180,8 @@ def test_the_tokenizer_knows_what_a_writer_learns(tmp_path, monkeypatch):
 
 
 def test_cells_of_features_by_hand():
-    cell_of, cells = FEATURES.of(SOURCE, 0)
-    assert cells == 4 * 3 * 3
+    cells_of = FEATURES.of(SOURCE, 0)
+    assert FEATURES.number(SOURCE) == 4 * 3 * 3 and cells_of([]) == []
     first, *_, last = SOURCE.names
     one = seed_samples(SOURCE, 0)[0]
     for template, steps, gold, cell in [
@@ -198,15 +198,13 @@ def test_cells_of_features_by_hand():
         (ordered_templates()[4], 1, "8", -1),
     ]:
         found = dataclasses.replace(one, template=template, steps=steps, gold=gold)
-        assert cell_of(found) == cell
-        assert cell_of(dataclasses.replace(found, invalid="nouns")) == -1
+        assert cells_of([found, dataclasses.replace(found, invalid="nouns")]) == [cell, -1]
 
 
 @pytest.mark.parametrize("kind", [FEATURES, EMBEDDINGS])
 def test_seeds_have_cells_of_their_own(kind):
-    cell_of, cells = kind.of(SOURCE, 0)
-    samples = seed_samples(dataclasses.replace(SOURCE, seeds=100), 0)
-    found = [cell_of(one) for one in samples]
+    cells = kind.number(SOURCE)
+    found = kind.of(SOURCE, 0)(seed_samples(dataclasses.replace(SOURCE, seeds=100), 0))
     assert set(found) <= set(range(cells)) and len(set(found)) > cells / 2
     assert all(type(cell) is int for cell in found)
 
@@ -224,16 +222,16 @@ def test_lessons_of_what_no_problem_is_an_outcome_of_are_told():
 
 
 def test_cells_of_embeddings_hold_what_is_alike():
-    cell_of, cells = EMBEDDINGS.of(SOURCE, 0)
-    assert cells == 5
+    cells_of = EMBEDDINGS.of(SOURCE, 0)
+    assert EMBEDDINGS.number(SOURCE) == 5 and cells_of([]) == []
     samples = seed_samples(dataclasses.replace(SOURCE, seeds=300), 0)
-    found = np.array([cell_of(one) for one in samples])
+    found = np.array(cells_of(samples))
     assert set(found) == set(range(5))
-    again = EMBEDDINGS.of(dataclasses.replace(SOURCE, seeds=31), 0)[0]  # made anew
-    assert [again(one) for one in samples[:30]] == found[:30].tolist()
-    assert cell_of(dataclasses.replace(samples[0], invalid="nouns")) == -1
+    again = EMBEDDINGS.of(dataclasses.replace(SOURCE, seeds=31), 0)  # made anew
+    assert [again([one])[0] for one in samples[:30]] == found[:30].tolist()
+    assert cells_of([dataclasses.replace(samples[0], invalid="nouns")]) == [-1]
     swapped = [dataclasses.replace(one, solution=samples[-1].solution) for one in samples[:30]]
-    assert [cell_of(one) for one in swapped] != found[:30].tolist(), "solutions count too"
+    assert cells_of(swapped) != found[:30].tolist(), "solutions count too"
     template = np.array([SOURCE.names.index(one.template) for one in samples])
     commonest = [np.bincount(template[found == cell]).max() for cell in range(5)]
     assert sum(commonest) / 300 > 1.3 * np.bincount(template).max() / 300
