@@ -74,7 +74,7 @@ STAGES_OF = {
     | {f"{what}-{n}" for what in ("candidates", "round", "probe", "losses") for n in (1, 2)}
     | {"answers-start", "answers-last"},
     "configs/qdc_dials.py": {"predictions", "tokenizer", "students", "described", "selections"}
-    | {f"answers-{test}" for test in ("in", "templates", "deeper")},
+    | {f"answers-{test}" for test in ("in", "more", "templates", "deeper")},
     "configs/noise.py": {"predictions", "tokenizer"}
     | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}

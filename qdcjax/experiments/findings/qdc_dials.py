@@ -11,7 +11,7 @@ from qdcjax.experiments.stages.dials import BASE, DIALS, DialSet, levels_of
 from qdcjax.measures.intervals import NOT_MEASURED, Interval, of_measured, of_seeds
 from qdcjax.measures.predictions import Prediction, Verdict, judge
 
-IN = "in"
+IN, OUT = "in", ("templates", "deeper")  # of distribution, and out of it for every set
 Columns = Mapping[str, Sequence]
 
 
@@ -40,7 +40,7 @@ class Accuracies:
 
     Attributes:
       of: (test, set) → [seeds].
-      tests: all names; `in`, and those out of distribution.
+      tests: all names.
       levels: see `Findings`.
     """
 
@@ -50,7 +50,7 @@ class Accuracies:
 
     def out(self, name: str) -> np.ndarray:
         """[seeds] the mean over the tests out of distribution."""
-        return np.mean([self.of[test, name] for test in self.tests if test != IN], axis=0)
+        return np.mean([self.of[test, name] for test in self.tests if test in OUT], axis=0)
 
     def effect(self, dial: str, test: str) -> np.ndarray | None:
         """[seeds] accuracy at the highest level − at the lowest; `out` is the mean of those."""
@@ -119,6 +119,7 @@ def find(
         "Q1_diversity": lambda: found.effect("diversity", "out"),
         "Q2_in": lambda: found.between("complexity", IN, 0),
         "Q2_out": lambda: found.between("complexity", "out", 0),
+        "Q2_more": lambda: found.between("complexity", "more", 0),
         "Q2_limit": lambda: curvature(found),
         "Q3_filter": lambda: kept_diversity(selections, seeds),
         "Q3_vendi": lambda: of_weight(selections, seeds, "vendi"),

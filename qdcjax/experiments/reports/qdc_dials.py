@@ -13,6 +13,7 @@ from qdcjax.workdir import Workdir
 
 TESTS = {
     "in": "in distribution",
+    "more": "steps that some sets have",
     "templates": "held-out templates",
     "deeper": "more steps than any set",
     "out": "out of distribution",

@@ -141,9 +141,16 @@ class Exam:
 
 
 def exams_of(sets: Mapping[str, DialSet]) -> dict[str, Exam]:
-    """`in` distribution: templates and depths of all sets; `templates` and `deeper`: of none."""
+    """What is asked, of templates and numbers of steps.
+
+    `in` distribution: those of all sets; `more`: more steps than all sets have, which some do;
+    `templates` and `deeper`: of none.
+    """
     shallow, deep = (pick(of.complexity for of in sets.values()) for pick in (min, max))
-    tests = {"in": Exam(False, 1, shallow), "templates": Exam(True, 1, shallow)}
+    tests = {"in": Exam(False, 1, shallow)}
+    if deep > shallow:
+        tests["more"] = Exam(False, shallow + 1, deep)
+    tests["templates"] = Exam(True, 1, shallow)
     if deep < DEEPEST:
         tests["deeper"] = Exam(False, deep + 1, DEEPEST)
     return tests

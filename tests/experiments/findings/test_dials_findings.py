@@ -14,13 +14,13 @@ from qdcjax.experiments.stages.dials import DialSet, levels_of
 CONFIG = config_of.get_config().to_dict()
 SETS = {name: DialSet(**fields) for name, fields in CONFIG["sets"].items()}
 SEEDS, ASKED = CONFIG["seeds"], 400
-TESTS = ("in", "templates", "deeper")
+TESTS = ("in", "more", "templates", "deeper")
 
 
 def skill(name: str, test: str) -> float:
     """As the paper has it."""
     of = SETS[name]
-    found = {"in": 0.6, "templates": 0.3, "deeper": 0.2}[test]
+    found = {"in": 0.6, "more": 0.4, "templates": 0.3, "deeper": 0.2}[test]
     found += (0.8 if test == "in" else 0.1) * (of.quality - 0.8)
     found += (0.02 if test == "in" else 0.15) * math.log2(of.diversity / 16)
     return found + 0.1 * (min(of.complexity, 3) - 3)
@@ -97,6 +97,7 @@ def test_the_paper_s_own_answers_hold():
     assert results["diversity_out_effect"].value == pytest.approx(0.3, abs=0.01)
     assert results["Q1_statistic"].value == pytest.approx((0.32 - 0.04) - (0.04 - 0.3), abs=0.02)
     assert results["Q2_in_statistic"].value == pytest.approx(0.1, abs=0.01)
+    assert results["Q2_more_statistic"].value == pytest.approx(0.1, abs=0.01)
     assert results["Q3_filter_statistic"].value == pytest.approx(0.8)
     assert results["base_right"].value == pytest.approx(2 / 3), "of those that are known"
     assert results["base_templates"].value == 3
@@ -112,8 +113,8 @@ def test_each_claim_can_fail():
 
     assert outcomes(found(answers(other), selections(1.2, order=-1))) == {
         "Q1": "fails", "Q1_quality": "fails", "Q1_diversity": "fails", "Q2_in": "fails",
-        "Q2_out": "fails", "Q2_limit": "undecided", "Q3_filter": "fails", "Q3_vendi": "fails",
-        "Q3_quality": "fails",
+        "Q2_out": "fails", "Q2_more": "fails", "Q2_limit": "undecided", "Q3_filter": "fails",
+        "Q3_vendi": "fails", "Q3_quality": "fails",
     }  # fmt: skip
 
     def ever(name: str, test: str) -> float:
@@ -132,7 +133,7 @@ def test_levels_rise_and_hold_the_base():
 def test_what_was_not_run_is_undecided():
     few = {"base": SETS["base"]}
     of = found(sets=few)
-    assert {outcomes(of)[name] for name in ("Q1", "Q1_quality", "Q2_in", "Q2_out", "Q2_limit")} == {
+    assert {outcomes(of)[name] for name in ("Q1", "Q1_quality", "Q2_in", "Q2_out", "Q2_more")} == {
         "undecided"
     }
 

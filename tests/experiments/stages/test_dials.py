@@ -53,7 +53,7 @@ def test_sets_have_the_same_number_of_tokens(tokenizer):
 
 def test_tests_are_of_what_all_sets_have_or_none():
     tests = exams_of(SETS)
-    assert list(tests) == ["in", "templates", "deeper"]
+    assert list(tests) == ["in", "more", "templates", "deeper"]
     learned = {
         name: {(p.meta["template"], p.meta["depth"]) for p in pairs_of(of, 2_000, 60, seed=0)}
         for name, of in SETS.items()
@@ -70,7 +70,11 @@ def test_tests_are_of_what_all_sets_have_or_none():
         assert not asked["deeper"] & kinds
         assert not {t for t, _ in asked["templates"]} & {t for t, _ in kinds}
     core = set(dials.ordered_templates()[:8])
-    assert {t for t, _ in asked["deeper"] | asked["in"]} <= core
+    assert {t for t, _ in asked["deeper"] | asked["in"] | asked["more"]} <= core
+    assert {depth for _, depth in asked["in"]} == {1, 2}
+    assert {depth for _, depth in asked["more"]} == {3, 4}
+    assert asked["more"] <= learned["complexity_high"]
+    assert not asked["more"] & learned["complexity_low"]
     deepest = {"base": DialSet(1.0, 8, 5)}
     assert list(exams_of(deepest)) == ["in", "templates"]
 
