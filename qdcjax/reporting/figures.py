@@ -362,13 +362,19 @@ def _legend(figure: Figure, axes: Sequence[Axes], last: str = "") -> None:
             entries.setdefault(label, handle)
     if last in entries:
         entries[last] = entries.pop(last)
-    if len(entries) > 1:
-        figure.legend(
+    if len(entries) < 2:
+        return
+    for columns in range(min(len(entries), 4), 0, -1):
+        legend = figure.legend(
             entries.values(),
             entries.keys(),
             loc="outside upper left",
-            ncols=min(len(entries), 4 if figure.get_figwidth() > 6 else 3),
+            ncols=columns,
             frameon=False,
             fontsize=10,
             labelcolor=INK,
         )
+        if columns > 1 and legend.get_window_extent().width > figure.bbox.width:
+            legend.remove()
+        else:
+            break

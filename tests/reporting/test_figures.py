@@ -163,10 +163,14 @@ def test_ticks_say_where_they_stand():
 
 def test_a_legend_stays_inside_its_figure():
     models = {name: ([0.2, 0.8], [False, True]) for name in ("ORM", "SORM", "SORM, unbalanced")}
-    figure = figures.reliability(models, "steps that are right")
-    figure.draw_without_rendering()
-    legend = figure.legends[0].get_window_extent()
-    assert legend.x1 <= figure.bbox.x1 and len(figure.legends[0].get_texts()) == 4
+    long = {f"what has a name of many words, {n}": figures.Series([0, 1], [0, n]) for n in range(4)}
+    for figure in (
+        figures.reliability(models, "steps that are right"),
+        figures.lines({"share": long}, "steps"),
+    ):
+        figure.draw_without_rendering()
+        legend = figure.legends[0].get_window_extent()
+        assert legend.x1 <= figure.bbox.x1 and len(figure.legends[0].get_texts()) == 4
 
 
 def test_running_mean_is_centred_and_skips_gaps():
