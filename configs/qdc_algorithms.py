@@ -138,7 +138,7 @@ def smoke(config: ConfigDict) -> None:
     config.seeds = (0, 1)
     config.source.update(templates=2, seeds=20, known=200)
     config.policy.update(layers=1, width=32, head_width=16, mlp_width=64)
-    config.writer.update(lessons=200, steps=10, batch_size=4, log_every=5, checkpoint_every=5)
+    config.writer.update(lessons=200, steps=10, batch_size=8, log_every=5, checkpoint_every=5)
     config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)
     config.cells.update(width=8, count=4)
     config.recipes = recipes("temperature", "rejection", "map_elites")
