@@ -80,14 +80,12 @@ def named(
     points: Mapping[str, tuple[Interval, Interval]],
     x_label: str,
     y_label: str,
-    front: Sequence[tuple[Interval, Interval]] = (),
 ) -> Figure:
     """Points with their names beside them, and intervals both ways.
 
     Args:
       points: name → (x, y); one with a value that is not finite is left out.
       x_label, y_label: of the axes.
-      front: points of a dashed line.
     """
     figure = Figure(figsize=(2 * PANEL, 1.4 * PANEL), layout="constrained")
     ax = figure.add_subplot()
@@ -96,8 +94,6 @@ def named(
         colour = PALETTE[number % len(PALETTE)]
         errors = [[[abs(of.value - end)] for end in (of.low, of.high)] for of in (x, y)]
         ax.errorbar(x.value, y.value, errors[1], errors[0], "o", color=colour, linewidth=0.8)
-    if front:
-        ax.plot(*np.array([[x.value, y.value] for x, y in front]).T, "--", color=QUIET)
     ax.set(xlabel=x_label, ylabel=y_label)
     ax.grid(color=GRID)
     ax.spines[["top", "right"]].set_visible(False)

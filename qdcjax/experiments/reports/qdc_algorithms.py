@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from qdcjax.experiments.findings.qdc_algorithms import Findings
-from qdcjax.experiments.reports.qdc_dials import TESTS
+from qdcjax.experiments.reports.qdc_dials import TESTS, front_plate
 from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
 from qdcjax.reporting import figures, point_figures
@@ -80,7 +80,7 @@ def archives_section(workdir: Workdir, found: Findings) -> Section:
 
 
 def front_section(workdir: Workdir, found: Findings, recipes: Mapping[str, Recipe]) -> Section:
-    """Quality against diversity of what is emitted, and QDIT's front."""
+    """Quality against diversity of what is emitted, and of what QDIT keeps."""
     points = {
         words(name): (found.results[f"{name}_process"], found.results[f"{name}_vendi"])
         for name in recipes
@@ -89,13 +89,13 @@ def front_section(workdir: Workdir, found: Findings, recipes: Mapping[str, Recip
         points,
         "share of right steps",
         f"Vendi score of {found.described}",
-        list(found.front.values()),
     )
     path = figures.save(figure, workdir.path / "figures" / "front.png")
-    weights = ", ".join(f"{alpha:g}" for alpha in found.front)
-    text = f"Dashed: what QDIT keeps of independent samples, at weights {weights}, "
-    text += "from right to left; of another number of samples, so that its shape alone compares."
-    plate = Plate(path, "Means over seeds, with intervals.")
+    text = (
+        "What each algorithm emits, and what QDIT keeps of independent samples at other weights, "
+    )
+    text += "of another number of samples."
+    plates = [Plate(path, "Means over seeds, with intervals."), front_plate(workdir, found.front)]
     columns = {
         "emitted": ("samples", ""),
         "right": ("right answers", "%"),
@@ -111,7 +111,7 @@ def front_section(workdir: Workdir, found: Findings, recipes: Mapping[str, Recip
     }
     caption = f"Diversity of {found.described} samples of it."
     tables.append(_table(found, recipes, columns, caption))
-    return Section("Quality, diversity, complexity", text, [plate], tables)
+    return Section("Quality, diversity, complexity", text, plates, tables)
 
 
 def students_section(found: Findings, recipes: Mapping[str, Recipe]) -> Section:

@@ -7,6 +7,7 @@ from qdcjax.experiments.findings.qdc_dials import Findings
 from qdcjax.experiments.reports.training import training_section
 from qdcjax.experiments.running import publish
 from qdcjax.experiments.stages.dials import BASE, DIALS, DialSet
+from qdcjax.measures.intervals import Interval
 from qdcjax.reporting import figures
 from qdcjax.reporting.page import HeadlineRow, Plate, Report, Section, Table
 from qdcjax.workdir import Workdir
@@ -83,16 +84,22 @@ def dials_section(workdir: Workdir, found: Findings, sets: Mapping[str, DialSet]
 
 def front_section(workdir: Workdir, found: Findings) -> Section:
     """Quality against diversity of what QDIT keeps."""
-    quality, vendi = zip(*found.fronts.values(), strict=True)
+    text = "QDIT chooses from the set with the fewest right steps, by right steps and by how well "
+    text += "what it has chosen stands for the whole."
+    return Section("Selection", text, [front_plate(workdir, found.fronts)])
+
+
+def front_plate(workdir: Workdir, fronts: Mapping[float, tuple[Interval, Interval]]) -> Plate:
+    """Weight → quality and Vendi score of what QDIT keeps, as a line."""
+    quality, vendi = zip(*fronts.values(), strict=True)
     series = figures.series_of_intervals([of.value for of in quality], vendi)
     panel = {"Vendi score of what is kept": {"QDIT": series}}
     figure = figures.lines(panel, "share of right steps of what is kept")
     path = figures.save(figure, workdir.path / "figures" / "selection.png")
-    text = "QDIT chooses from the set with the fewest right steps, by right steps and by how well "
-    text += "what it has chosen stands for the whole."
-    weights = ", ".join(f"{alpha:g}" for alpha in found.fronts)
-    caption = f"Weights of diversity {weights}, from right to left; means over seeds."
-    return Section("Selection", text, [Plate(path, caption)])
+    weights = ", ".join(f"{alpha:g}" for alpha in fronts)
+    return Plate(
+        path, f"QDIT, weights of diversity {weights}, from right to left; means over seeds."
+    )
 
 
 def sets_section(found: Findings, sets: Mapping[str, DialSet]) -> Section:
