@@ -6,7 +6,7 @@ Each row of the paper's table is a recipe below (arXiv 2412.02980, Q3 and Q5); a
 `synthesis.recipes.Recipe` can be changed, `--config.recipes.map_elites.without=target` takes a part
 out, and `ablations` names those that also run with each of their parts taken out.
 
-Expect, with seeds 0 to 2, in 15 minutes on two busy CPU cores: 26 % of the cells filled by
+Expect, with seeds 0 to 2, in 16 minutes on two slow and busy CPU cores: 26 % of the cells filled by
 MAP-Elites' candidates and 23 % by independent samples, of which QDIT's weight trades 10 points of
 right steps for 2.5 of the Vendi score (RESULTS.md).
 """
@@ -117,7 +117,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.front.alphas = (0.0, 0.9, 0.97, 0.99, 0.997, 1.0)
     config.described = 25
     config.students, config.evaluation = base.students, base.evaluation
-    # A rate that leaves the writer what it knows: at 2e-3 every student lost a tenth.
+    # A rate that leaves the writer what it knows: at 2e-3 students lost 7 to 13 points.
     config.students.update(steps=40, batch_size=8, pack=256, log_every=4, checkpoint_every=20)
     config.students.optimizer.learning_rate = 5e-4
     config.predictions = predictions()
