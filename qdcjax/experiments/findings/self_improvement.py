@@ -18,6 +18,7 @@ from qdcjax.synthesis.samples import Made
 
 START = "start"  # the arm of the base
 PROBED = ("kinds", "vendi", "valid", "right")
+SHARES = ("valid", "right")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def find(
     passes = passes_of(answers, arms, seeds)
     results: dict[str, float | Interval] = {}
     rounds = {
-        arm: {name: [of_measured(values) for values in of] for name, of in found.items()}
+        arm: {name: [_over_seeds(name, values) for values in of] for name, of in found.items()}
         for arm, found in figures.items()
     }
     for arm, of in rounds.items():
@@ -161,6 +162,11 @@ def passes_of(
             for k in (2**power for power in range(n.bit_length()))
         }
     return found
+
+
+def _over_seeds(figure: str, values: np.ndarray) -> Interval:
+    found = of_measured(values)
+    return found.within(0, 1) if figure in SHARES else found
 
 
 def _rates(table: Mapping[str, Sequence], arm: str, seed: int) -> tuple[int, np.ndarray]:
