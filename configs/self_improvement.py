@@ -6,8 +6,8 @@ A model writes problems with solutions, and the base learns what was accepted (a
 and Q6). Each arm below is a recipe and what a model learns of it.
 
 Expect, with seeds 0 to 2, in 22 minutes on two slow and busy CPU cores: with a filter for right
-answers alone three rounds leave 5.9 of 12.8 kinds of problems; the loss on real ones grows from .230
-to .247 where data is replaced, and to .234 where it is accumulated (RESULTS.md).
+answers alone three rounds leave 5.9 of 12.8 kinds of problems; the loss on real ones grows from
+.230 to .247 where data is replaced, and to .234 where it is accumulated (RESULTS.md).
 """
 
 import dataclasses
