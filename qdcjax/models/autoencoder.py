@@ -51,19 +51,21 @@ class ChartConfig:
 
 
 class PerChart(nn.Module):
-    """A dense layer of its own for each chart: [B, C, i] or [B, 1, i] → [B, C, o]."""
+    """A dense layer of its own for each chart: [C, B, i] or [1, B, i] → [C, B, o].
+
+    Charts come first, so that each one's product is of arrays that lie together.
+    """
 
     charts: int
     features: int
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B c i"]) -> Float[Array, "B C o"]:
+    def __call__(self, x: Float[Array, "c B i"]) -> Float[Array, "C B o"]:
         """x W_a + b_a for each chart a."""
         shape = self.charts, x.shape[-1], self.features
         kernel = self.param("kernel", nn.initializers.lecun_normal(batch_axis=0), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.charts, self.features))
-        x = jnp.broadcast_to(x, (len(x), self.charts, x.shape[-1]))
-        return jnp.einsum("bci,cio->bco", x, kernel) + bias
+        return x @ kernel + bias[:, None]
 
 
 class ChartAutoencoder(nn.Module):
@@ -101,15 +103,15 @@ class ChartAutoencoder(nn.Module):
         h = x
         for layer in self.trunk:
             h = nn.relu(layer(h))
-        h = nn.relu(self.inward(h[:, None]))
-        return nn.sigmoid(self.coordinates(h)), self.weigher(h)[..., 0]
+        h = nn.relu(self.inward(h[None]))
+        return nn.sigmoid(self.coordinates(h)).swapaxes(0, 1), self.weigher(h)[..., 0].T
 
     def decode_charts(self, coordinates: Float[Array, "B C d"]) -> Float[Array, "B C D"]:
         """What each chart makes of its coordinates."""
-        h = coordinates
+        h = coordinates.swapaxes(0, 1)
         for layer in self.outward:
             h = nn.relu(layer(h))
-        return self.centres + self.last(h)
+        return self.centres + self.last(h).swapaxes(0, 1)
 
     def decode(
         self, coordinates: Float[Array, "B C d"], weights: Float[Array, "B C"]

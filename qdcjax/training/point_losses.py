@@ -6,8 +6,9 @@ step.
 
 import jax
 import jax.numpy as jnp
-from ott.geometry.costs import Euclidean
-from ott.tools.sinkhorn_divergence import sinkdiv
+from ott.geometry.geometry import Geometry
+from ott.solvers.linear.acceleration import Momentum
+from ott.tools.sinkhorn_divergence import sinkhorn_divergence
 
 from qdcjax.models.autoencoder import ChartAutoencoder, lipschitz_bound
 from qdcjax.models.generator import Critic, Generator, generate
@@ -60,19 +61,23 @@ def sinkhorn_loss(model: Generator, epsilon: float) -> LossFn:
     T(g, x) − T(g, g) / 2, T the entropic transport with ε (see `measures.transport`); the term of
     the batch alone is left out, since no parameter moves it. The generated points are a sample too:
     what is minimised has a bias of the size of its floor at B, even where the batch is all the
-    data. The metric `converged` is the share of the two problems that were solved. Batch: `points`
-    [B, D], in one part.
+    data. The metric `converged` is the share of the two problems that were solved. Iterations are
+    over-relaxed from the 20th on, which takes a third to a half of them. Batch: `points` [B, D], in
+    one part.
     """
 
     def loss_fn(params, batch, key):
-        generated = generate(model, params, key, len(batch["points"]))
-        loss, found = sinkdiv(
-            generated,
-            batch["points"],
-            cost_fn=Euclidean(),
+        middle = batch["weights"] @ batch["points"]  # so that products lose no digits
+        points = batch["points"] - middle
+        generated = generate(model, params, key, len(points)) - middle
+        loss, found = sinkhorn_divergence(
+            Geometry,
+            distances(generated, points),
+            distances(generated, generated),
             epsilon=epsilon,
             b=batch["weights"],
             static_b=True,
+            solve_kwargs={"momentum": Momentum(start=20)},
         )
         solved = jnp.stack(found.converged[:2]).mean()
         return loss, {"converged": batch["weights"].sum() * solved}
@@ -118,7 +123,18 @@ def adversarial_loss(generator: Generator, critic: Critic) -> LossFn:
     return loss_fn
 
 
+def distances(x: jax.Array, y: jax.Array) -> jax.Array:
+    """|x_i − y_j| [N, M] of points [N, D] and [M, D], by products; their gradient at 0 is 0."""
+    products = jnp.matmul(x, y.T, precision="highest")
+    squares = jnp.sum(x**2, axis=-1)[:, None] + jnp.sum(y**2, axis=-1) - 2 * products
+    return safe_sqrt(squares)
+
+
 def safe_norm(x: jax.Array) -> jax.Array:
     """|x| over the last axis, whose gradient at 0 is 0."""
-    squares = jnp.sum(x**2, axis=-1)
-    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+    return safe_sqrt(jnp.sum(x**2, axis=-1))
+
+
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """√x, and 0 with gradient 0 where x is 0 or, by rounding, below."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
