@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from qdcjax.models.spectral import spectral_norm
+from qdcjax.models.norms import spectral_norm
 
 
 @dataclasses.dataclass(frozen=True)

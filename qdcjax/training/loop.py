@@ -244,7 +244,7 @@ def _settle(
         return
     metrics = {key: float(value) for key, value in jax.device_get(pending.metrics).items()}
     if not metrics.pop("finite"):
-        ids = () if pending.index is None else of_all_processes(np.asarray(pending.index))
+        ids = () if pending.index is None else of_all_processes(np.ravel(pending.index))
         path = workdir / "nonfinite.json"
         if is_writer():
             found = {"stage": name, "step": pending.step, "ids": sorted({int(n) for n in ids})}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import chex
 import jax
@@ -16,6 +17,7 @@ from qdcjax.models.transformer import Transformer, init_params
 from qdcjax.reporting.metrics import read_metrics
 from qdcjax.training import members as members_module
 from qdcjax.training.fit import TrainSettings, fit
+from qdcjax.training.loop import NonFiniteUpdateError
 from qdcjax.training.losses import language_model_loss
 from qdcjax.training.members import (
     HeldOut,
@@ -195,6 +197,28 @@ def test_members_begin_where_they_are_told(devices, tmp_path):
         begin=np.asarray([1.0, -2.0, 3.0], np.float32),
     )
     np.testing.assert_allclose([params["w"] for params in found], [0.9, -1.9, 2.9], atol=1e-6)
+
+
+def test_an_update_that_is_not_finite_tells_the_rows_of_all_members(tmp_path):
+    def loss_fn(params, batch, key):
+        return jnp.sum(batch["weights"]) * params["w"] ** 2, {}
+
+    settings = TrainSettings(1, 2, OptimizerConfig(0.1))
+    one = make_program(lambda key: {"w": jnp.zeros(())}, loss_fn, settings, lambda p, b: {"w": b})
+    data = {"mask": np.ones(6, np.float32)}
+    with pytest.raises(NonFiniteUpdateError, match="stage members, step 0: loss nan"):
+        fit_members(
+            one,
+            SubsetBatches(data, [(0, 2), (4, 6)], batch_size=2, seeds=(0, 1)),
+            settings,
+            seeds=(0, 1),
+            at_once=1,
+            mesh=make_mesh(MeshConfig(1), jax.devices()[:1]),
+            workdir=tmp_path,
+            name="members",
+            begin=np.asarray([1.0, np.nan], np.float32),
+        )
+    assert json.loads((tmp_path / "nonfinite.json").read_text())["ids"] == [0, 1, 4, 5]
 
 
 def test_random_numbers_of_a_step_are_of_the_member_s_seed(devices, tmp_path):

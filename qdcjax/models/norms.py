@@ -1,0 +1,46 @@
+"""Norms whose gradients are finite everywhere, and the spectral norm of a layer."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """√x, and 0 with gradient 0 where x is 0 or, by rounding, below."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
+
+
+def safe_norm(x: jax.Array) -> jax.Array:
+    """|x| over the last axis, whose gradient at 0 is 0."""
+    return safe_sqrt(jnp.sum(x**2, axis=-1))
+
+
+def distances(x: Float[Array, "N D"], y: Float[Array, "M D"]) -> Float[Array, "N M"]:
+    """|x_i − y_j|, by products; the gradient at 0 is 0.
+
+    Points that are much farther from the origin than from each other lose digits.
+    """
+    products = jnp.matmul(x, y.T, precision="highest")
+    squares = jnp.sum(x**2, axis=-1)[:, None] + jnp.sum(y**2, axis=-1) - 2 * products
+    return safe_sqrt(squares)
+
+
+def spectral_norm(kernel: Float[Array, "... i o"], squarings: int = 6) -> Float[Array, "..."]:
+    """The largest singular value, by 2^k steps of the power method as k squarings.
+
+    v ∝ (WᵀW)^(2^k) 1 is held fixed, so that the gradient is that of |W v| / |v|: u vᵀ, as the
+    singular value's own is; of W = 0 both are 0. It is cheap enough for every step.
+    """
+    # A layer that a penalty has all but put out would be lost in the squares.
+    largest = jax.lax.stop_gradient(jnp.abs(kernel).max(axis=(-2, -1), keepdims=True))
+    scale = jnp.where(largest > 0, largest, 1.0)
+    kernel = kernel / scale
+    gram = jnp.swapaxes(kernel, -1, -2) @ kernel
+    for _ in range(squarings):
+        size = jnp.linalg.norm(gram, axis=(-2, -1), keepdims=True)
+        gram /= jnp.where(size > 0, size, 1.0)
+        gram = gram @ gram
+    v = gram.sum(axis=-1, keepdims=True)
+    v = jax.lax.stop_gradient(jnp.where(largest > 0, v, 1.0))
+    stretched = safe_norm((kernel @ v)[..., 0]) / jnp.linalg.norm(v[..., 0], axis=-1)
+    return scale[..., 0, 0] * stretched
