@@ -58,7 +58,7 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.tested = 4_096
-    config.training = training(steps=3_000, batch_size=256, learning_rate=2e-3)
+    config.training = training(steps=2_500, batch_size=256, learning_rate=2e-3)
     config.predictions = predictions()
     if preset in PRESETS:
         {"smoke": smoke, "gpu": gpu}[preset](config)

@@ -51,7 +51,7 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.training = training(steps=1_000, batch_size=128, learning_rate=2e-3)
-    config.adversarial = training(steps=2_000, batch_size=5 * 128, learning_rate=1e-4)
+    config.adversarial = training(steps=1_500, batch_size=5 * 128, learning_rate=1e-4)
     config.adversarial.optimizer.update(schedule="constant", warmup=0.0, b1=0.5, b2=0.9, clip=10.0)
     config.floor = ConfigDict({"dimensions": (1, 2, 3, 4, 6, 8), "sizes": (125, 500), "pairs": 40})
     config.predictions = predictions()

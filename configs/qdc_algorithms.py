@@ -86,7 +86,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "operations": tuple(OPERATIONS),
             "steps": 900,
             "batch_size": 16,
-            "microbatches": 1,
+            "microbatches": 4,
             "pack": 448,
             "log_every": 25,
             "checkpoint_every": 300,
@@ -118,7 +118,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.described = 25
     config.students, config.evaluation = base.students, base.evaluation
     # A rate that leaves the writer what it knows: at 2e-3 students lost 7 to 13 points.
-    config.students.update(steps=40, batch_size=8, pack=256, log_every=4, checkpoint_every=20)
+    config.students.update(steps=40, batch_size=8, microbatches=2, pack=256)
+    config.students.update(log_every=4, checkpoint_every=20)
     config.students.optimizer.learning_rate = 5e-4
     config.predictions = predictions()
     if preset in PRESETS:

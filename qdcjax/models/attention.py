@@ -15,6 +15,7 @@ from qdcjax.models.config import RopeScaling
 Angles = tuple[Float[Array, "..."], Float[Array, "..."]]
 
 FUSED = (jnp.bfloat16, jnp.float16)  # what cuDNN's kernel takes
+BLOCK = 128  # queries at a time, which are held against the keys up to their last one alone
 MASKED = -1e30  # finite, so that a fully masked row gives no NaN
 
 
@@ -77,15 +78,22 @@ def causal_attention(
         return fused_attention(query, key, value, segment_ids, window)
     B, H, T, d = query.shape
     KV = key.shape[1]
+    G = H // KV
     visible = jnp.tril(jnp.ones((T, T), bool))
     if window:
         visible &= ~jnp.tril(visible, -window)
     if segment_ids is not None:
         visible = (visible & (segment_ids[:, :, None] == segment_ids[:, None, :]))[:, None]
-    # The G query heads of a key-value head are rows of one product: [G·T, d] × [d, T].
-    rows = jnp.concatenate([visible] * (H // KV), axis=-2)
-    mixed = _attention(query.reshape(B, KV, H // KV * T, d) * d**-0.5, key, value, rows)
-    return mixed.reshape(B, H, T, d)
+    query = query.reshape(B, KV, G, T, d) * d**-0.5
+    mixed = []
+    for first in range(0, T, BLOCK):
+        end = min(first + BLOCK, T)
+        # The G query heads of a key-value head are rows of one product: [G·t, d] × [d, end].
+        rows = jnp.concatenate([visible[..., first:end, :end]] * G, axis=-2)
+        block = query[:, :, :, first:end].reshape(B, KV, -1, d)
+        block = _attention(block, key[:, :, :end], value[:, :, :end], rows)
+        mixed.append(block.reshape(B, KV, G, end - first, d))
+    return jnp.concatenate(mixed, axis=3).reshape(B, H, T, d)
 
 
 def _has_kernel(query: Float[Array, "B H T d"], segment_ids: Int[Array, "B T"] | None) -> bool:

@@ -31,6 +31,8 @@ def spectral_norm(kernel: Float[Array, "... i o"], squarings: int = 6) -> Float[
     v ∝ (WᵀW)^(2^k) 1 is held fixed, so that the gradient is that of |W v| / |v|: u vᵀ, as the
     singular value's own is; of W = 0 both are 0. It is cheap enough for every step.
     """
+    if kernel.shape[-2] < kernel.shape[-1]:
+        kernel = jnp.swapaxes(kernel, -1, -2)  # of the same norm, and the smaller WᵀW
     # A layer that a penalty has all but put out would be lost in the squares.
     largest = jax.lax.stop_gradient(jnp.abs(kernel).max(axis=(-2, -1), keepdims=True))
     scale = jnp.where(largest > 0, largest, 1.0)

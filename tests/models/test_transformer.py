@@ -60,8 +60,10 @@ def naive_attention(query, key, value, segment_ids=None):
     return jax.nn.softmax(jnp.where(hidden, -jnp.inf, scores), axis=-1) @ value
 
 
+@pytest.mark.parametrize("block", [2, 128])
 @pytest.mark.parametrize(("kv_heads", "packed"), [(4, False), (2, False), (2, True), (1, True)])
-def test_attention_equals_naive_softmax_in_value_and_gradient(kv_heads, packed):
+def test_attention_equals_naive_softmax_in_value_and_gradient(monkeypatch, kv_heads, packed, block):
+    monkeypatch.setattr(attention, "BLOCK", block)
     keys = jax.random.split(jax.random.key(kv_heads), 4)
     query, target = (jax.random.normal(k, (2, 4, 9, 8)) for k in keys[:2])
     key, value = (2 * jax.random.normal(k, (2, kv_heads, 9, 8)) for k in keys[2:])
