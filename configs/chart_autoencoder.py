@@ -132,6 +132,7 @@ def gpu(config: ConfigDict) -> None:
         along = case(manifold, normal=0.0, tangential=0.05 * reach, sizes=sizes)
         cases[f"{name}_tangential"] = along
     config.cases, config.base = ConfigDict(cases), "sphere2_10_50"
+    config.training.update(training(steps=4_000, batch_size=256, learning_rate=2e-3))
 
 
 def predictions() -> ConfigDict:

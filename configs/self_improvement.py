@@ -48,15 +48,19 @@ def get_config(preset: str = "") -> ConfigDict:
     config.operations = ("write", "like", "deeper", "other", "solve")
     config.writer.operations = config.operations
     config.writing.update(candidates=192, temperature=1.0)
+    if preset in ("", "study"):
+        # Fewer operations than an algorithm's writer learns, and as many steps for each.
+        config.writer.update(steps=650, checkpoint_every=325)
+        config.writing.batch_size = 96
     del config.writing.rounds
     config.arms = arms(*ARMS)
     config.rounds = 3
     config.retraining = base.students
-    config.retraining.update(lessons=2_000, steps=40, pack=448, batch_size=8, log_every=4)
-    config.retraining.update(checkpoint_every=20)
+    config.retraining.update(lessons=2_000, steps=30, pack=448, batch_size=8, log_every=3)
+    config.retraining.update(checkpoint_every=15)
     # A rate that leaves the base what it knows: at 2e-3 the training itself cost accuracy.
     config.retraining.optimizer.learning_rate = 5e-4
-    config.described, config.unseen = 100, 200
+    config.described, config.unseen = 96, 200
     config.evaluation.update(questions=50, samples=16, temperature=1.0)
     config.predictions = predictions()
     if preset:

@@ -24,7 +24,7 @@ import jaxtyping
 jaxtyping.install_import_hook(
     [
         *(f"qdcjax.models.{name}" for name in ("attention", "autoencoder")),
-        *(f"qdcjax.models.{name}" for name in ("generator", "spectral")),
+        *(f"qdcjax.models.{name}" for name in ("generator", "norms")),
         "qdcjax.decoding.choose",
         *(f"qdcjax.rl.{name}" for name in ("advantages", "losses", "policy_gradient")),
     ],

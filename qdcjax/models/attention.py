@@ -15,7 +15,7 @@ from qdcjax.models.config import RopeScaling
 Angles = tuple[Float[Array, "..."], Float[Array, "..."]]
 
 FUSED = (jnp.bfloat16, jnp.float16)  # what cuDNN's kernel takes
-BLOCK = 128  # queries at a time, which are held against the keys up to their last one alone
+BLOCK = 128  # queries at a time, which are held against the keys that one of them sees
 MASKED = -1e30  # finite, so that a fully masked row gives no NaN
 
 
@@ -88,10 +88,11 @@ def causal_attention(
     mixed = []
     for first in range(0, T, BLOCK):
         end = min(first + BLOCK, T)
-        # The G query heads of a key-value head are rows of one product: [G·t, d] × [d, end].
-        rows = jnp.concatenate([visible[..., first:end, :end]] * G, axis=-2)
+        seen = slice(max(0, first + 1 - window) if window else 0, end)
+        # The G query heads of a key-value head are rows of one product: [G·t, d] × [d, s].
+        rows = jnp.concatenate([visible[..., first:end, seen]] * G, axis=-2)
         block = query[:, :, :, first:end].reshape(B, KV, -1, d)
-        block = _attention(block, key[:, :, :end], value[:, :, :end], rows)
+        block = _attention(block, key[:, :, seen], value[:, :, seen], rows)
         mixed.append(block.reshape(B, KV, G, end - first, d))
     return jnp.concatenate(mixed, axis=3).reshape(B, H, T, d)
 
@@ -135,8 +136,8 @@ def _attention(query, key, value, visible):
     """softmax(q kᵀ) v, whose gradient recomputes the weights from their log-normaliser.
 
     With P = softmax(S) and O = P V:  dV = Pᵀ dO,  dS = P ⊙ (dO Vᵀ − rowsum(dO ⊙ O)),
-    dQ = dS K,  dK = dSᵀ Q (FlashAttention, Dao et al. 2022, appendix B). Nothing of size R × T
-    is kept for the backward pass, which is also what makes it fast on CPU.
+    dQ = dS K,  dK = dSᵀ Q (FlashAttention, Dao et al. 2022, appendix B). Of size R × T only the
+    mask is kept for the backward pass, which is also what makes it fast on CPU.
     """
     return _attention_forward(query, key, value, visible)[0]
 

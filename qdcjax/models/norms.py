@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
-    """√x, and 0 with gradient 0 where x is 0 or, by rounding, below."""
-    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
+    """√x, and 0 with gradient 0 where x is 0 or, by rounding, below; NaN stays NaN."""
+    return jnp.where(x <= 0, 0.0, jnp.sqrt(jnp.where(x <= 0, 1.0, x)))
 
 
 def safe_norm(x: jax.Array) -> jax.Array:
@@ -28,21 +28,23 @@ def distances(x: Float[Array, "N D"], y: Float[Array, "M D"]) -> Float[Array, "N
 def spectral_norm(kernel: Float[Array, "... i o"], squarings: int = 6) -> Float[Array, "..."]:
     """The largest singular value, by 2^k steps of the power method as k squarings.
 
-    v ∝ (WᵀW)^(2^k) 1 is held fixed, so that the gradient is that of |W v| / |v|: u vᵀ, as the
-    singular value's own is; of W = 0 both are 0. It is cheap enough for every step.
+    v, the largest column of (WᵀW)^(2^k), is held fixed, so that the gradient is that of
+    |W v| / |v|: u vᵀ, as the singular value's own is. Of W = 0 both are 0. It is cheap enough for
+    every step.
     """
     if kernel.shape[-2] < kernel.shape[-1]:
         kernel = jnp.swapaxes(kernel, -1, -2)  # of the same norm, and the smaller WᵀW
     # A layer that a penalty has all but put out would be lost in the squares.
     largest = jax.lax.stop_gradient(jnp.abs(kernel).max(axis=(-2, -1), keepdims=True))
-    scale = jnp.where(largest > 0, largest, 1.0)
+    scale = jnp.where(largest == 0, 1.0, largest)
     kernel = kernel / scale
     gram = jnp.swapaxes(kernel, -1, -2) @ kernel
     for _ in range(squarings):
         size = jnp.linalg.norm(gram, axis=(-2, -1), keepdims=True)
-        gram /= jnp.where(size > 0, size, 1.0)
+        gram /= jnp.where(size == 0, 1.0, size)
         gram = gram @ gram
-    v = gram.sum(axis=-1, keepdims=True)
-    v = jax.lax.stop_gradient(jnp.where(largest > 0, v, 1.0))
+    place = jnp.diagonal(gram, axis1=-2, axis2=-1).argmax(axis=-1)
+    v = jnp.take_along_axis(gram, place[..., None, None], axis=-1)
+    v = jax.lax.stop_gradient(jnp.where(largest == 0, 1.0, v))
     stretched = safe_norm((kernel @ v)[..., 0]) / jnp.linalg.norm(v[..., 0], axis=-1)
     return scale[..., 0, 0] * stretched

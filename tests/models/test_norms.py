@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qdcjax.models.norms import distances, safe_norm, spectral_norm
 
-POINTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+POINTS = jax.random.normal(jax.random.key(0), (12, 3))
 FAR = POINTS[::-1] + 3
 
 
@@ -28,11 +28,22 @@ def test_spectral_norm_and_its_gradient(seed, shape):
 
 @pytest.mark.parametrize("size", [1e-30, 1e-20, 1e10])
 def test_spectral_norm_of_a_layer_of_any_size(size):
-    kernel = jnp.asarray(POINTS)
-    found, gradient = jax.value_and_grad(spectral_norm)(size * kernel)
-    expected, expected_gradient = jax.value_and_grad(spectral_norm)(kernel)
+    found, gradient = jax.value_and_grad(spectral_norm)(size * POINTS)
+    expected, expected_gradient = jax.value_and_grad(spectral_norm)(POINTS)
     assert float(found) == pytest.approx(size * float(expected), rel=1e-4)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-4)
+
+
+def test_spectral_norm_of_a_layer_whose_rows_add_to_nothing():
+    kernel = jnp.asarray([[1.0, -1.0], [1.0, -1.0]])
+    found, gradient = jax.value_and_grad(spectral_norm)(kernel)
+    assert float(found) == pytest.approx(2)
+    np.testing.assert_allclose(gradient, kernel / 2, atol=1e-6)
+
+
+def test_what_is_not_a_number_is_not_hidden():
+    assert jnp.isnan(spectral_norm(POINTS.at[0, 0].set(jnp.nan)))
+    assert jnp.isnan(distances(POINTS.at[0, 0].set(jnp.nan), FAR)[0]).all()
 
 
 def test_spectral_norm_of_layers_of_which_one_is_nothing():
@@ -48,7 +59,7 @@ def test_a_norm_of_zero_has_a_gradient_of_zero():
 
 
 def test_distances_by_products_are_those_of_differences():
-    expected = np.linalg.norm(POINTS[:, None] - FAR, axis=-1)
+    expected = np.linalg.norm(np.asarray(POINTS)[:, None] - np.asarray(FAR), axis=-1)
     np.testing.assert_allclose(distances(POINTS, FAR), expected, rtol=1e-5)
     weights = np.random.default_rng(1).normal(size=(12, 12))
     gradient = jax.grad(lambda x: (weights * distances(x, FAR)).sum())(POINTS)

@@ -101,6 +101,7 @@ def test_fused_attention_is_the_same_function(monkeypatch, packed, window, imple
 
     with monkeypatch.context() as patch:
         patch.setattr(attention.jax, "default_backend", lambda: "cpu")
+        patch.setattr(attention, "BLOCK", 6)
         expected = gradients(causal_attention)
     actual = gradients(fused_attention, implementation)
     chex.assert_trees_all_close(actual, expected, atol=tolerance, rtol=tolerance)

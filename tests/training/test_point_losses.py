@@ -116,6 +116,14 @@ def test_points_without_weight_do_not_draw_the_generator():
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
 
+def test_the_sinkhorn_loss_is_the_same_far_from_the_origin():
+    loss_fn, last = jax.jit(sinkhorn_loss(GENERATOR, epsilon=0.3)), "Dense_3"
+    far = {**OF_GENERATOR, last: {**OF_GENERATOR[last], "bias": OF_GENERATOR[last]["bias"] + 1e3}}
+    moved = {**POINTS, "points": POINTS["points"] + 1e3}
+    losses = [loss_fn(*given, KEY)[0] for given in ((OF_GENERATOR, POINTS), (far, moved))]
+    assert float(losses[1]) == pytest.approx(float(losses[0]), abs=2e-3)
+
+
 def test_the_sinkhorn_loss_s_gradient_is_that_of_its_values():
     loss_fn = sinkhorn_loss(GENERATOR, epsilon=0.3)
     value = jax.jit(lambda params: loss_fn(params, POINTS, KEY)[0])
