@@ -34,12 +34,12 @@ def get_config(preset: str = "") -> ConfigDict:
     config.tokenizer = ConfigDict({"vocab_size": 640})
     config.students = ConfigDict(
         {
-            "steps": 1_280,
+            "steps": 960,
             "batch_size": 2,
             "microbatches": 1,
             "pack": 320,
-            "log_every": 64,
-            "checkpoint_every": 320,
+            "log_every": 48,
+            "checkpoint_every": 240,
             "optimizer": ConfigDict({"learning_rate": 2e-3, "warmup": 0.05, "b2": 0.99}),
         }
     )
