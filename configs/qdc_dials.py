@@ -34,12 +34,12 @@ def get_config(preset: str = "") -> ConfigDict:
     config.tokenizer = ConfigDict({"vocab_size": 640})
     config.students = ConfigDict(
         {
-            "steps": 960,
+            "steps": 1_280,
             "batch_size": 2,
             "microbatches": 1,
             "pack": 320,
-            "log_every": 48,
-            "checkpoint_every": 240,
+            "log_every": 64,
+            "checkpoint_every": 320,
             "optimizer": ConfigDict({"learning_rate": 2e-3, "warmup": 0.05, "b2": 0.99}),
         }
     )
@@ -106,7 +106,7 @@ def predictions() -> ConfigDict:
         "Q1_diversity": ("diversity moves it out of distribution", 0.0),
         "Q2_in": ("more steps than the fewest help in distribution", 0.0),
         "Q2_out": ("and out of it", 0.0),
-        "Q2_more": ("and with as many steps as they have", 0.0),
+        "Q2_more": ("and where as many are asked for as the deepest sets have", 0.0),
         "Q2_limit": ("in distribution the last steps add less than the first", 0.0, "below"),
         "Q3_filter": ("those with a right answer are of fewer kinds than as many at random",
                       1.0, "below"),
