@@ -103,6 +103,7 @@ def smoke(config: ConfigDict) -> None:
 def study(config: ConfigDict) -> None:
     """Ten seeds, which decide W1, W2 and W3; 37 minutes on two CPU cores."""
     config.seeds = tuple(range(10))
+    config.adversarial.update(steps=2_000, log_every=100, checkpoint_every=500)
     config.floor.sizes = FLOORS
 
 

@@ -110,8 +110,9 @@ def _beside(ax, points: Mapping[str, tuple[Interval, Interval]]) -> None:
         height = max(y, height + least if number else y)
         colour = PALETTE[list(points).index(name) % len(PALETTE)]
         at = (1.02, (height - bottom) / (top - bottom))
-        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6}
-        line["relpos"] = (0, 0.5)  # to the left end of the name, so that it crosses no other
+        # The line goes to the left end of the name, so that it crosses fewer others.
+        style = {"arrowstyle": "-", "relpos": (0, 0.5)}
+        line = style | {"color": colour, "linewidth": 0.5, "alpha": 0.6}
         ax.annotate(
             name, (x, y), at, textcoords="axes fraction", color=colour, va="center", arrowprops=line
         )

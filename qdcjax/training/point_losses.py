@@ -15,7 +15,7 @@ from qdcjax.models.generator import Critic, Generator, generate
 from qdcjax.models.norms import distances, safe_norm
 from qdcjax.training.step import LossFn
 
-RELAXATION = 1.5  # of Sinkhorn's iterations: 30 do for 90; 1.8 diverged on a union of surfaces
+RELAXATION = 1.5  # of Sinkhorn's iterations: 30 do for 90; 1.8 diverged in one of the studies
 
 
 def denoising_loss(
