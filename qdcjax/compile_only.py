@@ -17,7 +17,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from qdcjax.decoding import engine
-from qdcjax.decoding.engine import CHUNK, SamplingSettings
+from qdcjax.decoding.engine import SamplingSettings
+from qdcjax.decoding.programs import CHUNK
 from qdcjax.experiments.running import from_config
 from qdcjax.experiments.stages import language_models
 from qdcjax.experiments.stages.fine_tuning import own_shape

@@ -13,7 +13,7 @@ def uniforms(keys: Key[Array, "N"], positions: Int[Array, "N"]) -> Float[Array, 
     """One number in [0, 1) a row, from the row's own key and its token's position only.
 
     Args:
-      keys: [N] random keys, one a sample (see `engine.sample_keys`).
+      keys: [N] random keys, one a sample (see `programs.sample_keys`).
       positions: [N] position among the sample's own tokens.
     """
     return jax.vmap(lambda key, t: jax.random.uniform(jax.random.fold_in(key, t)))(keys, positions)

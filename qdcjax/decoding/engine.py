@@ -8,7 +8,6 @@ N prompts, K samples of each, T new tokens at most.
 """
 
 import dataclasses
-import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -21,22 +20,15 @@ from jax.sharding import Mesh
 
 from qdcjax.data.batches import bucket_lengths, length_buckets
 from qdcjax.data.tokenizers import Tokenizer
-from qdcjax.decoding import generate
+from qdcjax.decoding import generate, programs
 from qdcjax.decoding.forced import pause_tokens, reply_tokens
-from qdcjax.decoding.placement import (
-    params_for_sampling,
-    params_like,
-    params_shardings,
-    place,
-    shardings_of,
-)
+from qdcjax.decoding.placement import params_for_sampling
 from qdcjax.models.transformer import Transformer
 from qdcjax.reporting.progress import progress
 from qdcjax.training.processes import to_host
-from qdcjax.training.sharding import batch_sharding, mesh_of, on_mesh, spread, whole_rows
+from qdcjax.training.sharding import mesh_of, spread, whole_rows
 
 FORCED_ROOM = 16  # tokens of the longest text that the host writes at one go
-CHUNK = 16  # tokens between looks of the host at what is finished
 REFILLS = 4  # a batch takes in waiting prompts a quarter at a time
 
 
@@ -241,11 +233,11 @@ class _Batch:
         self, rows: np.ndarray, size: int, width: int, result: Samples
     ) -> Iterator[np.ndarray]:
         """Samples all of `rows`, `size` at a time, into `result`; yields rows as they finish."""
-        size = whole_rows(size, self.mesh)
-        entering = whole_rows(size // REFILLS, self.mesh)
+        size, entering = _sizes(size, self.mesh)
         waiting = list(rows)
         row_at = np.full(size, -1)  # the prompt in each place; −1 for none
-        state, keys = _empty(self.model, size, width, self.decoding, self.mesh)
+        compiled = programs.compiled_for(self.model, self.decoding, self.mesh)
+        state, keys = compiled.empty(size, width)
         while waiting or np.any(row_at >= 0):
             free = np.flatnonzero(row_at < 0)
             while waiting and len(free) >= min(entering, len(waiting)):
@@ -253,8 +245,9 @@ class _Batch:
                 taken, waiting = waiting[: len(places)], waiting[len(places) :]
                 places = places[: len(taken)]
                 row_at[places] = taken
-                state, keys = self._enter(state, keys, taken, places, entering, width)
-            state, keys = _run(self.model, self.params, state, keys, self.decoding, self.mesh)
+                new = self._to_enter(taken, places, size, entering, width)
+                state, keys = compiled.enter(self.params, state, keys, *new)
+            state, keys = compiled.run(self.params, state, keys)
             if self.decoding.pause_tokens:
                 state = self._answer(state)
             done = to_host(state.done).all(axis=1) & (row_at >= 0)
@@ -263,11 +256,13 @@ class _Batch:
                 yield row_at[done]
                 row_at[done] = -1
 
-    def _enter(self, state, keys, taken, places, entering: int, width: int):
-        """Reads waiting prompts and puts them into free places."""
+    def _to_enter(
+        self, taken: Sequence[int], places: np.ndarray, size: int, entering: int, width: int
+    ) -> tuple:
+        """Waiting prompts as the arguments of `Programs.enter`."""
         tokens = np.zeros((entering, width), np.int32)
         lengths, streams = np.zeros(entering, np.int32), np.zeros(entering, np.uint32)
-        at = np.full(entering, len(state.done))  # nowhere
+        at = np.full(entering, size)  # nowhere
         at[: len(places)] = places
         for index, row in enumerate(taken):
             lengths[index] = len(self.prompts.tokens[row])
@@ -275,18 +270,7 @@ class _Batch:
             streams[index] = self.prompts.streams[row]
         first = np.uint32(self.settings.first_sample)
         new = [spread(array, self.mesh) for array in (tokens, lengths, streams)]
-        return _enter(
-            self.model,
-            self.params,
-            state,
-            keys,
-            *new,
-            first,
-            at,
-            self.key,
-            self.decoding,
-            self.mesh,
-        )
+        return *new, first, at, self.key
 
     def _answer(self, state: generate.Generation) -> generate.Generation:
         """Lets paused samples go on, with what the host has to write in them."""
@@ -317,64 +301,18 @@ class _Batch:
         result.truncated[rows] = ~np.isin(ends, self.decoding.stop_tokens)
 
 
-def sample_keys(key, streams, samples: int, first):
-    """[B, K] keys: fold_in(fold_in(key, stream), sample index)."""
-
-    def of_prompt(stream):
-        prompt_key = jax.random.fold_in(key, stream)
-        return jax.vmap(lambda k: jax.random.fold_in(prompt_key, k))(first + jnp.arange(samples))
-
-    return jax.vmap(of_prompt)(streams)
-
-
 def lower(
     model: Transformer, settings: SamplingSettings, mesh: Mesh, width: int
 ) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
-    """The programs that read prompts of `width` tokens, and make `CHUNK` tokens of every sample.
-
-    Ready to be compiled for a mesh whose devices need not be here; nothing is allocated.
-    """
-    decoding = _decoding(settings, None)
-    size = whole_rows(settings.batch_size // settings.samples, mesh)
-    entering = whole_rows(size // REFILLS, mesh)
-    state = jax.eval_shape(lambda: generate.empty(model, size, width, decoding))
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (size, settings.samples)))
-    params, state, keys = jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        (params_like(model), state, keys),
-        (params_shardings(model, mesh), *shardings_of(state, mesh)),
-    )
-    rows = functools.partial(jax.ShapeDtypeStruct, sharding=batch_sharding(mesh))
-    prompts = [rows((entering, width), np.int32)]
-    prompts += [rows((entering,), kind) for kind in (np.int32, np.uint32)]
-    places = np.zeros(entering, np.int32)
-    first = np.uint32(0)
-    read = _enter.lower(model, params, state, keys, *prompts, first, places, key, decoding, mesh)
-    return read, _run.lower(model, params, state, keys, decoding, mesh)
+    """The programs that read prompts of `width` tokens, and make `CHUNK` tokens of every sample."""
+    size, entering = _sizes(settings.batch_size // settings.samples, mesh)
+    return programs.lower(model, _decoding(settings, None), mesh, size, entering, width)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _empty(model, size, width, decoding, mesh):
-    keys = jnp.broadcast_to(jax.random.key(0), (size, decoding.samples))
-    return place(generate.empty(model, size, width, decoding), keys, mesh)
-
-
-_STATIC = ("model", "decoding", "mesh")
-
-
-@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
-def _enter(model, params, state, keys, tokens, lengths, streams, first, at, key, decoding, mesh):
-    new_keys = sample_keys(key, streams, decoding.samples, first)
-    new = on_mesh(generate.start, mesh)(model, params, tokens, lengths, new_keys, decoding)
-    state = generate.insert(state, new, at)
-    return place(state, keys.at[at].set(new_keys, mode="drop"), mesh)
-
-
-@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnames=("state", "keys"))
-def _run(model, params, state, keys, decoding, mesh):
-    state = generate.run(model, params, state, keys, decoding, CHUNK)
-    return place(state, keys, mesh)
+def _sizes(prompts: int, mesh: Mesh) -> tuple[int, int]:
+    """How many prompts are under way, and how many enter at a time."""
+    size = whole_rows(prompts, mesh)
+    return size, whole_rows(size // REFILLS, mesh)
 
 
 def _cut_at_stop_strings(

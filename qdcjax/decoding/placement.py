@@ -58,8 +58,3 @@ def shardings_of(state: Generation, mesh: Mesh) -> tuple[Generation, NamedShardi
     placed = jax.tree.map(lambda _: rows, state)
     layers = (LayerCache(prompt, prompt, own, own),) * len(state.cache.layers)
     return placed.replace(cache=placed.cache.replace(layers=layers)), rows
-
-
-def place(state: Generation, keys: jax.Array, mesh: Mesh) -> tuple[Generation, jax.Array]:
-    """Tells the compiler where the samples under way and their keys are to lie."""
-    return jax.lax.with_sharding_constraint((state, keys), shardings_of(state, mesh))

@@ -20,12 +20,20 @@ MASKED = -1e30  # finite, so that a fully masked row gives no NaN
 
 
 def rotary_angles(
-    positions: Int[Array, "..."], width: int, base: float, scaling: RopeScaling | None = None
+    positions: Int[Array, "..."],
+    length: int,
+    width: int,
+    base: float,
+    scaling: RopeScaling | None = None,
 ) -> Angles:
     """Cosines and sines [..., r/2] of position · base^(−2i/r), i = 0…r/2−1 (RoFormer, §3.2).
 
+    They are looked up in a table, since XLA on CPU would compute them again in each of the loops
+    that turn something.
+
     Args:
       positions: [...] of tokens.
+      length: of the table: what is at this position or beyond is NaN.
       width: r, how many of a head's elements are turned.
       base: of the frequencies.
       scaling: how LLaMA 3 stretches them.
@@ -35,8 +43,8 @@ def rotary_angles(
         turns = scaling.original_length * frequencies / (2 * jnp.pi)
         kept = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0.0, 1.0)
         frequencies *= kept + (1 - kept) / scaling.factor
-    angles = positions[..., None].astype(jnp.float32) * frequencies
-    return jnp.cos(angles), jnp.sin(angles)
+    angles = jnp.arange(length, dtype=jnp.float32)[:, None] * frequencies
+    return tuple(jnp.take(of(angles), positions, axis=0) for of in (jnp.cos, jnp.sin))
 
 
 def rotate(x: Float[Array, "... d"], angles: Angles) -> Float[Array, "... d"]:
@@ -68,7 +76,8 @@ def causal_attention(
     Args:
       query: [B, H, T, d].
       key, value: [B, KV, T, d].
-      segment_ids: [B, T] integers of packed documents, or None for one document a row.
+      segment_ids: [B, T] integers of packed documents, each of which lies in one piece; or None for
+        one document a row.
       window: how many positions are seen, the own one included; 0 for all.
 
     Returns:
@@ -79,22 +88,33 @@ def causal_attention(
     B, H, T, d = query.shape
     KV = key.shape[1]
     G = H // KV
-    visible = jnp.tril(jnp.ones((T, T), bool))
-    if window:
-        visible &= ~jnp.tril(visible, -window)
+    at = jnp.arange(T)
+    begins = jnp.maximum(0, at + 1 - window)[None] if window else jnp.zeros((1, T), at.dtype)
     if segment_ids is not None:
-        visible = (visible & (segment_ids[:, :, None] == segment_ids[:, None, :]))[:, None]
+        begins = jnp.maximum(begins, _segment_begins(segment_ids))
     query = query.reshape(B, KV, G, T, d) * d**-0.5
     mixed = []
     for first in range(0, T, BLOCK):
         end = min(first + BLOCK, T)
         seen = slice(max(0, first + 1 - window) if window else 0, end)
         # The G query heads of a key-value head are rows of one product: [G·t, d] × [d, s].
-        rows = jnp.concatenate([visible[..., first:end, seen]] * G, axis=-2)
+        visible = (begins[:, first:end, None] <= at[seen]) & (at[seen] <= at[first:end, None])
+        rows = jnp.concatenate([visible[:, None]] * G, axis=-2)
         block = query[:, :, :, first:end].reshape(B, KV, -1, d)
         block = _attention(block, key[:, :, seen], value[:, :, seen], rows)
         mixed.append(block.reshape(B, KV, G, end - first, d))
     return jnp.concatenate(mixed, axis=3).reshape(B, H, T, d)
+
+
+def _segment_begins(segment_ids: Int[Array, "B T"]) -> Int[Array, "B T"]:
+    """Where the segment of each position begins.
+
+    Held against a position this is a comparison of two numbers, where ids are two loads more for
+    each pair of positions, and XLA on CPU does them again in each loop that needs the mask.
+    """
+    before = jnp.pad(segment_ids[:, :-1], ((0, 0), (1, 0)), mode="edge")
+    at = jnp.arange(segment_ids.shape[1])
+    return jax.lax.cummax(jnp.where(segment_ids != before, at, 0), axis=1)
 
 
 def _has_kernel(query: Float[Array, "B H T d"], segment_ids: Int[Array, "B T"] | None) -> bool:

@@ -52,3 +52,9 @@ class Cache:
     layers: tuple[LayerCache, ...]
     prefix_lengths: Int[Array, "B"]
     lengths: Int[Array, "B K"]
+
+    @property
+    def end(self) -> int:
+        """P + S: positions that there is room for are below it."""
+        layer = self.layers[0]
+        return layer.prefix_keys.shape[2] + layer.keys.shape[3]

@@ -98,14 +98,18 @@ class Transformer(nn.Module):
 
     def hidden(self, tokens, segment_ids=None, positions=None):
         """Normalised last hidden states [B, T, D], and keys and values [L, B, KV, T, d]."""
+        length = tokens.shape[1]
         if positions is None:
-            positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-        x, angles = self.embedded(tokens, positions)
+            positions = jnp.broadcast_to(jnp.arange(length), tokens.shape)
+        x, angles = self.embedded(tokens, positions, length)
         x, keys_values = self.layers(by_rows(x), angles, segment_ids)
         return self.final_norm(x), keys_values
 
-    def embedded(self, tokens, positions):
-        """Vectors [..., D] of tokens [...], and the angles [..., d/2] by which positions turn."""
+    def embedded(self, tokens, positions, length: int):
+        """Vectors [..., D] of tokens [...], and the angles [..., d/2] by which positions turn.
+
+        Positions are below `length`.
+        """
         c = self.config
         if c.input == "numbers":
             x = tokens[..., None].astype(c.dtype) * self.embed(jnp.zeros(1, jnp.int32))
@@ -113,7 +117,7 @@ class Transformer(nn.Module):
             x = self.embed(tokens)
         if c.positions == "learned":
             return x + self.position(positions), None
-        return x, rotary_angles(positions, c.turned, c.rope_base, c.rope_scaling)
+        return x, rotary_angles(positions, length, c.turned, c.rope_base, c.rope_scaling)
 
     def output(self, hidden):
         """Logits [..., V] or scalars [...] of hidden states [..., D]."""
@@ -183,8 +187,9 @@ def hidden_states(model: Transformer, params, tokens):
 
     The last one is before the final norm.
     """
-    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x, angles = model.apply({"params": params}, tokens, positions, method="embedded")
+    length = tokens.shape[1]
+    positions = jnp.broadcast_to(jnp.arange(length), tokens.shape)
+    x, angles = model.apply({"params": params}, tokens, positions, length, method="embedded")
     block = Block(model.config)
 
     def layer(x, weights):
@@ -225,14 +230,15 @@ def decode_step(model: Transformer, params, unstacked, tokens, cache: Cache):
 
     Args:
       tokens: [B, K] newest token of each sample.
-      cache: where sample (b, k) has `cache.lengths[b, k]` own tokens before this one.
+      cache: where sample (b, k) has `cache.lengths[b, k]` own tokens before this one; what a sample
+        without room for another is given means nothing.
 
     Returns:
       Output [B, K, V] for the next token, and the cache with this token in it.
     """
     c = model.config
-    positions = cache.prefix_lengths[:, None] + cache.lengths
-    x, angles = model.apply({"params": params}, tokens, positions, method="embedded")
+    positions = jnp.minimum(cache.prefix_lengths[:, None] + cache.lengths, cache.end - 1)
+    x, angles = model.apply({"params": params}, tokens, positions, cache.end, method="embedded")
     block, layers = Block(c), []
     for weights, layer in zip(unstacked, cache.layers, strict=True):
         x, layer = block.apply({"params": weights}, x, angles, layer, cache, method="step")

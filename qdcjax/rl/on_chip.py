@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from qdcjax.data.examples import encode_prompts, prompt_text
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import generate
-from qdcjax.decoding.engine import sample_keys
+from qdcjax.decoding.programs import sample_keys
 from qdcjax.models.transformer import Transformer
 from qdcjax.reasoning.reward_models import reward_model
 from qdcjax.reasoning.steps import separator_tokens

@@ -368,6 +368,16 @@ def test_parts_of_some_prompts_share_their_compilations(run, policy, count_calls
     assert calls["run"] <= 2
 
 
+def test_prompts_that_enter_one_after_another_are_read_by_one_program(policy, count_calls):
+    few = dataclasses.replace(SETTINGS, samples=1, max_new_tokens=3, batch_size=4, buckets=1)
+    prompts = Prompts(policy.prompts() * 3, np.arange(12, dtype=np.uint32))
+    with pytest.MonkeyPatch.context() as patch:
+        calls = count_calls(patch, generate, "insert")
+        params = jax.device_put(policy.params, jax.devices()[0])  # where a loaded model's lie
+        sample(policy.model, params, prompts, few, KEY, policy.tokenizer)
+    assert calls["insert"] == 1
+
+
 def test_the_calculator_cuts_off_at_the_end_of_the_room(small_room, policy):
     samples, room = small_room[0], small_room[0].tokens.shape[-1]
     for row in (0, 4, 8):

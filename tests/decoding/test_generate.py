@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from qdcjax.decoding import generate
-from qdcjax.decoding.engine import sample_keys
+from qdcjax.decoding.programs import sample_keys
 
 ROOM, SAMPLES = 10, 3
 COMPARED = ("tokens", "lengths", "log_probs", "kept_log_mass", "sampled", "done", "paused")

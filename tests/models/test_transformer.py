@@ -108,7 +108,9 @@ def test_fused_attention_is_the_same_function(monkeypatch, packed, window, imple
 
 
 def test_rotation_of_a_pair_by_hand():
-    cos, sin = rotary_angles(jnp.asarray([0, 3]), 4, base=100.0)
+    cos, sin = rotary_angles(jnp.asarray([0, 3, 4]), 4, 4, base=100.0)
+    assert np.isnan([cos[2], sin[2]]).all()  # beyond the table: no angle rather than a wrong one
+    cos, sin = cos[:2], sin[:2]
     np.testing.assert_allclose(cos, [[1, 1], np.cos([3.0, 0.3])], atol=1e-6)
     np.testing.assert_allclose(sin, [[0, 0], np.sin([3.0, 0.3])], atol=1e-6)
     # Pair i of head width 4 is (x_i, x_{i+2}): (1, 0) turns to (cos, sin).
@@ -122,7 +124,7 @@ def test_rotated_products_depend_on_the_distance_alone():
 
     def product(at_query, at_key):
         turned = [
-            rotate(jnp.asarray(x), rotary_angles(jnp.asarray(at), 8, base=50.0))
+            rotate(jnp.asarray(x), rotary_angles(jnp.asarray(at), 105, 8, base=50.0))
             for x, at in ((query, at_query), (key, at_key))
         ]
         return float(turned[0] @ turned[1])
