@@ -6,7 +6,7 @@ Each row of the paper's table is a recipe below (arXiv 2412.02980, Q3 and Q5); a
 `synthesis.recipes.Recipe` can be changed, `--config.recipes.map_elites.without=target` takes a part
 out, and `ablations` names those that also run with each of their parts taken out.
 
-Expect, with seeds 0 to 2, in 11 minutes on two slow CPU cores: 26 % of the cells filled by
+Expect, with seeds 0 to 2, in 9 minutes on two slow CPU cores: 26 % of the cells filled by
 MAP-Elites' candidates and 22 % by independent samples, of which QDIT's weight trades 12 points of
 right steps for 3.6 of the Vendi score (RESULTS.md).
 """

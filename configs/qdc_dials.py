@@ -5,9 +5,9 @@
 Sets of word problems with the same number of tokens differ from a base in one dial
 (arXiv 2412.02980, Q1 to Q3).
 
-Expect, with seeds 0 to 2, in 20 minutes on two slow and busy CPU cores: of held-out templates 3 %
-right after 8 templates and 20 % after 32; in distribution 61 % where 39 % of the solutions are, and
-93 % where all were (RESULTS.md).
+Expect, with seeds 0 to 2, in 8 minutes on two slow CPU cores: of held-out templates 3 % right after
+8 templates and 19 % after 32; in distribution 59 % where 39 % of the solutions are, and 93 % where
+all were (RESULTS.md).
 """
 
 from ml_collections import ConfigDict
