@@ -14,7 +14,7 @@ os.environ.setdefault(
     str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdcjax-tests"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Tests compile much and compute little: the compiler's passes are left out (see also runs.py).
+# Tests compile much and compute little, so the compiler's passes are left out (see also runs.py).
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
