@@ -100,7 +100,7 @@ class Transformer(nn.Module):
         """Normalised last hidden states [B, T, D], and keys and values [L, B, KV, T, d]."""
         length = tokens.shape[1]
         if positions is None:
-            positions = jnp.broadcast_to(jnp.arange(length), tokens.shape)
+            positions = jnp.arange(length)[None]
         x, angles = self.embedded(tokens, positions, length)
         x, keys_values = self.layers(by_rows(x), angles, segment_ids)
         return self.final_norm(x), keys_values
@@ -188,7 +188,7 @@ def hidden_states(model: Transformer, params, tokens):
     The last one is before the final norm.
     """
     length = tokens.shape[1]
-    positions = jnp.broadcast_to(jnp.arange(length), tokens.shape)
+    positions = jnp.arange(length)[None]
     x, angles = model.apply({"params": params}, tokens, positions, length, method="embedded")
     block = Block(model.config)
 
