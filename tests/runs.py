@@ -30,9 +30,6 @@ if "QDCJAX_TEST_RUNS" not in os.environ:
     os.environ["QDCJAX_TEST_RUNS"] = _home.name
 HOME = Path(os.environ["QDCJAX_TEST_RUNS"])
 
-# Whole runs compute more than tests: some of the compiler's passes pay.
-XLA_FLAGS = "--xla_backend_optimization_level=1"
-
 PYTHON = (sys.executable, "-m", "qdcjax.main")
 TWO_PROCESSES = (str(ROOT / "launch" / "processes.sh"), "2")
 
@@ -139,7 +136,6 @@ def _as_program(argv: list[str], devices: int, stdout: Path, stderr: Path) -> No
 
     from qdcjax import main
 
-    os.environ["XLA_FLAGS"] = XLA_FLAGS
     jax.config.update("jax_num_cpu_devices", devices)
     for number, file in ((1, stdout), (2, stderr)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
@@ -187,7 +183,7 @@ def strike(
 def environment(devices: int) -> dict[str, str]:
     """This process's environment, with so many CPU devices and this Python first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ours = {"JAX_NUM_CPU_DEVICES": str(devices), "PATH": path, "XLA_FLAGS": XLA_FLAGS}
+    ours = {"JAX_NUM_CPU_DEVICES": str(devices), "PATH": path}
     return {**os.environ, **ours}
 
 

@@ -10,6 +10,7 @@ from qdcjax.reporting.gallery import Entry, write_gallery
 from qdcjax.reporting.numbers import format_duration
 
 _TITLE = re.compile("<title>(.*?)</title>")
+_FIGURE = re.compile('<figure data-file="(.*?)"')
 
 
 def write(folder: Path) -> Path:
@@ -25,16 +26,15 @@ def write(folder: Path) -> Path:
 
 
 def entry(run: Path, folder: Path) -> Entry:
-    """A finished run; of its figures the first that is none of training."""
+    """A finished run, with the first figure of its report."""
     record, seconds = read_json(run / "config.json"), read_json(run / "timings.json")
     config = record["config"]
     seeds = config.get("seeds") or [config.get("seed", 0)]
     verdicts = read_verdicts(run) if (run / VERDICTS).exists() else []
-    figures = sorted((run / "figures").glob("*.png"))
-    shown = [path for path in figures if not path.name.startswith("training")] or figures
-    title = _TITLE.search((run / "report.html").read_text(encoding="utf-8"))
+    page = (run / "report.html").read_text(encoding="utf-8")
+    figure = _FIGURE.search(page)
     return Entry(
-        title=html.unescape(title.group(1)) if title else run.name,
+        title=html.unescape(_TITLE.search(page).group(1)),
         facts=[
             run.name,
             f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}",
@@ -44,5 +44,5 @@ def entry(run: Path, folder: Path) -> Entry:
         link=(run / "report.html").relative_to(folder).as_posix(),
         command=record["command"],
         verdicts={of.prediction.name: (of.prediction.claim, of.outcome) for of in verdicts},
-        figure=shown[0] if shown else None,
+        figure=run / "figures" / html.unescape(figure.group(1)) if figure else None,
     )
