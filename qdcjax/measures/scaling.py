@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import OptimizeResult, least_squares
-from scipy.special import logsumexp
 
 from qdcjax.measures.intervals import draws
 
@@ -161,11 +160,11 @@ def _law(x: np.ndarray, y: np.ndarray, floor: bool, starts: list[np.ndarray]) ->
         return np.concatenate([of_sizes, np.full((len(y), 1), numbers[-1])], axis=1)
 
     def residuals(numbers: np.ndarray) -> np.ndarray:
-        return logsumexp(logs_of(numbers), axis=1) - y
+        return np.logaddexp.reduce(logs_of(numbers), axis=1) - y
 
     def jacobian(numbers: np.ndarray) -> np.ndarray:
         logs = logs_of(numbers)
-        shares = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+        shares = np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
         return np.concatenate(
             [shares[:, :terms], -shares[:, :terms] * centred, shares[:, terms:]], axis=1
         )
