@@ -1,9 +1,11 @@
 """Files of a run that a kill leaves whole or not at all: JSON, and parts of Arrow data sets."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,28 @@ def write_part(done: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         with quiet():
             datasets.Dataset.from_dict(dict(columns)).save_to_disk(half)
         os.replace(half, done)
+
+
+class FolderInUseError(OSError):
+    """Another process holds the folder."""
+
+
+def hold(folder: Path) -> None:
+    """Makes a folder this process's own until it ends, in whatever way it ends.
+
+    Where the file system locks no folders, as some of clusters do, a line on stderr says so.
+
+    Raises:
+      FolderInUseError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        told = f"{folder}: another run is at work in it; wait for it, or stop it"
+        raise FolderInUseError(told) from error
+    except OSError as error:
+        print(f"{folder} cannot be locked ({error}): start no other run in it", file=sys.stderr)
 
 
 def link(made: str, new: str) -> None:

@@ -20,6 +20,7 @@ from qdcjax import compile_only
 from qdcjax.experiments import sweep
 from qdcjax.experiments.running import from_config, gallery, publish
 from qdcjax.experiments.running.members import study_of
+from qdcjax.files import FolderInUseError, hold
 from qdcjax.reporting.numbers import format_duration
 from qdcjax.training import processes
 from qdcjax.training.loop import NonFiniteUpdateError, Preempted
@@ -88,6 +89,8 @@ def main(_: list[str]) -> None:
         if DISTRIBUTED.value:
             processes.initialize(DISTRIBUTED.value)
         from_config.check(config)  # before anything is written
+        if processes.is_writer():
+            hold(path)
         workdir = Workdir(path, config, REDO.value)
         command = shlex.join(["python", "-m", "qdcjax.main", *sys.argv[1:]])
         workdir.record_config(publish.environment(command))
@@ -135,7 +138,7 @@ def _fail(error: Exception, path: Path) -> None:
     if isinstance(error, OSError) and error.errno and not error.filename:
         line = f"{path}: {line}"  # a failed write does not say where
     try:
-        if path.is_dir():
+        if path.is_dir() and not isinstance(error, FolderInUseError):
             (path / "error.log").write_text("".join(traceback.format_exception(error)))
     except OSError:
         # The disk is full: what is still to be flushed at exit would fail too, with tracebacks.

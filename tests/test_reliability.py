@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import runs
 
+from qdcjax.files import hold
 from qdcjax.workdir import StageChangedError, Workdir
 
 SORM = "configs/sorm.py:smoke"
@@ -80,6 +81,14 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
     tables = [name for name in theirs if name.endswith(".arrow")]
     assert len(tables) > 6
     assert {name: ours.get(name) for name in tables} == {name: theirs[name] for name in tables}
+
+
+@pytest.mark.slow
+def test_two_runs_are_not_at_work_in_one_folder(tmp_path):
+    hold(tmp_path)
+    done = runs.run("configs/sft.py:smoke", tmp_path, check=False)
+    assert "another run is at work in it" in runs.the_error(done)
+    assert list(tmp_path.iterdir()) == [], "of the other run nothing is touched"
 
 
 @pytest.mark.slow
