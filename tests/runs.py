@@ -30,6 +30,10 @@ if "QDCJAX_TEST_RUNS" not in os.environ:
     os.environ["QDCJAX_TEST_RUNS"] = _home.name
 HOME = Path(os.environ["QDCJAX_TEST_RUNS"])
 
+# A member of a program has the bits of the same run alone where both are compiled with the emitters
+# and the first passes.
+TO_THE_BIT = "--xla_backend_optimization_level=1"
+
 PYTHON = (sys.executable, "-m", "qdcjax.main")
 TWO_PROCESSES = (str(ROOT / "launch" / "processes.sh"), "2")
 
@@ -91,27 +95,33 @@ def _start(
     """Starts a run whose output goes to the files `stdout` and `stderr` of a folder."""
     if not launch:
         assert not settings
-        return _Fork(command(config, workdir, *options, launch=["main"]), devices, said)
+        argv = command(config, workdir, *options, launch=["main"])
+        return _Fork(argv, devices, _xla_flags(config), said)
     with (said / "stdout").open("w") as stdout, (said / "stderr").open("w") as stderr:
         return subprocess.Popen(
             command(config, workdir, *options, launch=launch),
             cwd=ROOT,
-            env=environment(devices),
+            env={**environment(devices), "XLA_FLAGS": _xla_flags(config)},
             stdout=stdout,
             stderr=stderr,
             **settings,
         )
 
 
+def _xla_flags(config: str | None) -> str:
+    """How a study's programs are compiled."""
+    return TO_THE_BIT if config and "on_chip" in config else os.environ["XLA_FLAGS"]
+
+
 class _Fork:
     """A run in a fork of a process that has imported all; the methods are Popen's."""
 
-    def __init__(self, argv: list[str], devices: int, said: Path):
+    def __init__(self, argv: list[str], devices: int, xla_flags: str, said: Path):
         context = multiprocessing.get_context("forkserver")
         studies = ("sorm", "rl_comparison", "rcrl", "on_chip", "pretrain")
         context.set_forkserver_preload([f"qdcjax.experiments.{study}" for study in studies])
         files = [said / name for name in ("stdout", "stderr")]
-        self._process = context.Process(target=_as_program, args=(argv, devices, *files))
+        self._process = context.Process(target=_as_program, args=(argv, devices, xla_flags, *files))
         self._process.start()
 
     def poll(self) -> int | None:
@@ -130,12 +140,13 @@ class _Fork:
         os.kill(self._process.pid, number)
 
 
-def _as_program(argv: list[str], devices: int, stdout: Path, stderr: Path) -> None:
+def _as_program(argv: list[str], devices: int, xla_flags: str, stdout: Path, stderr: Path) -> None:
     import jax
     from absl import app
 
     from qdcjax import main
 
+    os.environ["XLA_FLAGS"] = xla_flags
     jax.config.update("jax_num_cpu_devices", devices)
     for number, file in ((1, stdout), (2, stderr)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
