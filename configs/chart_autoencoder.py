@@ -6,7 +6,8 @@ Networks learn from pairs of a noisy and a clean point, and are asked fresh nois
 (arXiv 2303.09863).
 
 Expect, with seeds 0 to 2, in under 10 minutes on two slow CPU cores: on S^2 from 4,096 pairs a
-squared error of 1.4e-4 by four charts, 6.4e-3 by one of as many coordinates (RESULTS.md).
+squared error of 1.4e-4 by four charts, 6.4e-3 by one of as many coordinates
+(docs/chart_autoencoder.md).
 """
 
 from ml_collections import ConfigDict

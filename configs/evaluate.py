@@ -12,7 +12,7 @@ return-conditioned RL (--config.checkpoint=runs/rcrl-default --config.model=lear
 `reward_model` is a stage of the run, a stage's own folder, or `own`: one that is made here from the
 policy's solutions of `drafts`.
 
-Expect, with seed 0: the student's own figures in RESULTS.md, and rerank@8 below one sample.
+Expect, with seed 0: the student's own figures in docs/sorm.md, and rerank@8 below one sample.
 """
 
 from ml_collections import ConfigDict, config_dict

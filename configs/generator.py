@@ -7,7 +7,7 @@ A network learns from n points of a distribution, by the Sinkhorn divergence or 
 
 Expect, with seeds 0 to 2, in 9 minutes on two CPU cores: on S^3 W1 falls as n^−.32, and is .245 at
 n = 256 where two fresh samples are .157 apart. Ten seeds (`study`, 37 minutes) decide W1, W2 and W3
-(RESULTS.md).
+(docs/generator.md).
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,8 @@
 
     python -m qdcjax.main --config=configs/grpo.py
 
-Expect, with seed 0, greedy accuracy to rise from 46 % to 82 % on test questions (RESULTS.md).
+Expect, with seed 0, greedy accuracy to rise from 46 % to 82 % on test questions
+(docs/rl_comparison.md).
 
 The divergence from the start is part of the loss. policy_gradient.normalise=sequences gives each
 solution the same weight, as in the paper; by default each token has it.

@@ -8,7 +8,7 @@ three. On CPU the students of an operation are spread over `cpu_devices` cores.
 
 Expect, with seed 0, in 7 minutes on two CPU cores: 100 % of sums right after clean traces and after
 dynamic noise of .1, 35 % after answers alone, 42 % after half of the characters were noised
-(RESULTS.md).
+(docs/noise.md).
 """
 
 from ml_collections import ConfigDict

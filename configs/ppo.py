@@ -2,7 +2,8 @@
 
     python -m qdcjax.main --config=configs/ppo.py
 
-Expect, with seed 0, greedy accuracy to rise from 46 % to 81 % on test questions (RESULTS.md).
+Expect, with seed 0, greedy accuracy to rise from 46 % to 81 % on test questions
+(docs/rl_comparison.md).
 
 What the fields of `policy_gradient` mean stands in qdcjax/rl/policy_gradient.py; `meshes` puts a
 model on some of the devices. With rewards of a model: --config.policy_gradient.reward=orm_dense

@@ -6,7 +6,8 @@ The corpus has the task's templates, shorter and longer problems too, with solut
 solvers. A size is a stage of the run: --config.policy.pretrained=runs/pretrain-default/stages/small
 goes on from it.
 
-Expect, with seed 0, greedy accuracy of 49 % for the small one on test questions (RESULTS.md).
+Expect, with seed 0, greedy accuracy of 49 % for the small one on test questions
+(docs/rl_comparison.md).
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ out, and `ablations` names those that also run with each of their parts taken ou
 
 Expect, with seeds 0 to 2, in 9 minutes on two slow CPU cores: 26 % of the cells filled by
 MAP-Elites' candidates and 22 % by independent samples, of which QDIT's weight trades 12 points of
-right steps for 3.6 of the Vendi score (RESULTS.md).
+right steps for 3.6 of the Vendi score (docs/qdc_algorithms.md).
 """
 
 import dataclasses
@@ -105,7 +105,7 @@ def get_config(preset: str = "") -> ConfigDict:
             "widths": (16, 256),
         }
     )
-    # The paper's novelty of .7 leaves next to nothing of such texts (RESULTS.md).
+    # The paper's novelty of .7 leaves next to nothing of such texts (docs/qdc_algorithms.md).
     config.synthesis = ConfigDict({"novelty": 0.9, "distance": 0.1, "alpha": 0.9})
     config.synthesis.update(steps=3, held_out=HELD_OUT_TEMPLATES)
     config.cells = ConfigDict(

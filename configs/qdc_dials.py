@@ -7,7 +7,7 @@ Sets of word problems with the same number of tokens differ from a base in one d
 
 Expect, with seeds 0 to 2, in 8 minutes on two slow CPU cores: of held-out templates 3 % right after
 8 templates and 19 % after 32; in distribution 59 % where 39 % of the solutions are, and 93 % where
-all were (RESULTS.md).
+all were (docs/qdc_dials.md).
 """
 
 from ml_collections import ConfigDict

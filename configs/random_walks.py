@@ -4,7 +4,7 @@
     python -m qdcjax.main --config=configs/random_walks.py:expert_iteration
 
 Expect, with seed 0, in two minutes and in one on two CPU cores: greedy answers that are shortest
-paths rise from 5 % to 100 % (RESULTS.md).
+paths rise from 5 % to 100 % (docs/rl_comparison.md).
 """
 
 from ml_collections import ConfigDict

@@ -9,7 +9,8 @@ three; in the preset `study` all begin everywhere (PPO by the dense reward at th
 with three seeds, more rollouts, reward models for four policies, and expert iteration on a second
 model size. Every run has a folder and a page in members/.
 
-Expect, with seed 0, expert iteration and GRPO to gain most from the light start (RESULTS.md).
+Expect, with seed 0, expert iteration and GRPO to gain most from the light start
+(docs/rl_comparison.md).
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ and Q6). Each arm below is a recipe and what a model learns of it.
 Expect, with seeds 0 to 2, in 10 minutes on two slow CPU cores: with a filter for right answers
 alone three rounds leave 2.8 of 8.6 kinds of problems, with parents from an archive 5.7; the loss on
 real ones grows from .234 to .263 where data is replaced, and to .244 where it is accumulated
-(RESULTS.md).
+(docs/self_improvement.md).
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
     python -m qdcjax.main --config=configs/sft.py
 
 Expect, with seed 0, in 3 minutes on two CPU cores: 66 % greedy accuracy on the test split and 1 %
-on templates that were held out (RESULTS.md).
+on templates that were held out (docs/sorm.md).
 """
 
 from ml_collections import ConfigDict, config_dict
