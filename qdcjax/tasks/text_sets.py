@@ -31,7 +31,8 @@ class TextSet:
 
     Attributes:
       path: a file of one JSON object a line, or of a list of them (packed with gzip or not), of
-        Parquet or CSV; a folder that `datasets` saved; or an id on the hub.
+        Parquet or CSV; a folder that `datasets` saved, or a table of a run, `stages/<name>`; or an
+        id on the hub.
       split, subset: of a folder with several splits, or on the hub.
       prompt, response: names of the fields; empty for the first of `PROMPTS` and `RESPONSES` that
         is there, where an `input` belongs to an `instruction`. Without a response they are the
@@ -113,10 +114,17 @@ class TextSet:
 def folder_rows(path: str, split: str) -> datasets.Dataset:
     """What `datasets` saved in a folder, of which a split is wanted where it has several.
 
+    A table of a run is a folder of several such, `part-*`, which are read as one.
+
     Raises:
       ValueError: it has no such split, or no row.
     """
+    parts = sorted(Path(path).glob("part-*"))
     try:
+        if parts:
+            return datasets.concatenate_datasets(
+                [datasets.load_from_disk(str(part)) for part in parts]
+            )
         stored = datasets.load_from_disk(path)
     except IndexError:  # a data set without rows is saved, and not loaded
         raise ValueError(f"{path}: there is nothing in it") from None

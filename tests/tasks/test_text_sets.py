@@ -77,6 +77,10 @@ def test_folders_of_arrow(tmp_path):
     assert list(TextSet(str(tmp_path / "one")).pairs()) == PAIRS
     datasets.DatasetDict(train=rows, test=rows.select([3])).save_to_disk(str(tmp_path / "two"))
     assert list(TextSet(str(tmp_path / "two"), split="test").pairs()) == PAIRS[3:4]
+    for number, row in enumerate(ROWS):
+        part = datasets.Dataset.from_list([row])
+        part.save_to_disk(str(tmp_path / "table" / f"part-{number:05d}"))
+    assert list(TextSet(str(tmp_path / "table")).pairs()) == PAIRS
     with pytest.raises(ValueError, match="split='dev' is none of train, test"):
         list(TextSet(str(tmp_path / "two"), split="dev").pairs())
 
