@@ -101,6 +101,8 @@ def test_a_comparison_s_members_and_verdicts():
     assert verdicts.keys() == config["predictions"].keys()
     assert verdicts["R1_gain"]["verdict"] in ("holds", "fails", "undecided")
     assert verdicts["R2_size"]["estimate"] is None, "one size"
+    methods = [found["method"] for found in verdicts.values()]
+    assert all(methods) and not any("least of 1," in method for method in methods)
     summary = read(workdir / "summary.json")
     ppo = read(workdir / "members" / "small-light-ppo-0" / "summary.json")
     for ours, theirs in {"before": "start", "after": "learned"}.items():

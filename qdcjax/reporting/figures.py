@@ -130,6 +130,7 @@ def grouped_bars(
     y_label: str,
     counts: Sequence[int] = (),
     chance: float | None = None,
+    baseline: str = "",
 ) -> Figure:
     """Fractions by group, as bars from zero with intervals, one colour for each model.
 
@@ -137,11 +138,12 @@ def grouped_bars(
 
     Args:
       labels: G names of groups along the x axis.
-      groups: model → G fractions in 0…1, with or without intervals; NaN draws no bar.
+      groups: model → G fractions in 0…1, with or without intervals; NaN takes no room.
       x_label: what the groups are, with unit.
       y_label: what the fractions are.
       counts: G sample sizes, written under the labels; empty for none.
       chance: level of a guess, drawn as a dashed line.
+      baseline: the model that others are held against, drawn in grey.
     """
     for name, values in groups.items():
         if len(values) != len(labels):
@@ -149,11 +151,13 @@ def grouped_bars(
     if len(counts) not in (0, len(labels)):
         raise ValueError(f"grouped_bars: counts has {len(counts)} values, not {len(labels)}")
     figure, (ax,) = _panels(1)
-    colours = _colours(groups)
+    colours = {baseline: QUIET} | _colours([name for name in groups if name != baseline])
     width = 0.8 / len(groups)
-    for index, (name, values) in enumerate(groups.items()):
-        x = np.arange(len(labels)) + (index - (len(groups) - 1) / 2) * width
-        heights = np.array([_value(v) for v in values], float)
+    shares = np.array([[_value(v) for v in values] for values in groups.values()], float)
+    there = np.isfinite(shares)
+    offsets = (np.cumsum(there, axis=0) - (1 + there.sum(axis=0)) / 2) * width
+    for (name, values), heights, offset in zip(groups.items(), shares, offsets, strict=True):
+        x = np.arange(len(labels)) + offset
         ax.bar(x, heights, width * 0.92, color=colours[name], alpha=0.85, label=name, zorder=2)
         ends = np.array([_ends(v) for v in values], float)
         _whiskers(ax, x, heights, ends[:, 0], ends[:, 1], INK)

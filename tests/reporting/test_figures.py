@@ -5,6 +5,7 @@ import math
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from qdcjax.measures.intervals import Interval
@@ -112,6 +113,17 @@ def test_bars_stand_at_their_values_with_counts_below():
     assert heights[0][0] == 0.5 and ax.get_ylim()[0] == 0
     assert [t.get_text() for t in ax.get_xticklabels()] == ["2\nn = 10", "3\nn = 2,000"]
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ORM", "SORM", "chance"]
+
+
+def test_bars_that_are_not_there_take_no_room_and_the_baseline_no_colour():
+    shares = {"before": [0.1, 0.2], "a": [np.nan, 0.3], "b": [0.4, 0.5]}
+    (ax,) = figures.grouped_bars(["x", "y"], shares, "start", "right", baseline="before").axes
+    bars = {group.get_label(): group for group in ax.containers if len(group) == 2}
+    middles = {n: [bar.get_x() + bar.get_width() / 2 for bar in bars[n]] for n in ("before", "b")}
+    np.testing.assert_allclose(np.mean([*middles.values()], axis=0), [0, 1], atol=1e-9)
+    np.testing.assert_allclose(np.subtract(middles["b"], middles["before"]), [0.8 / 3, 1.6 / 3])
+    colours = [bars[name][0].get_facecolor()[:3] for name in shares]
+    assert np.ptp(colours[0]) == 0 and colours[1:] == [to_rgb(c) for c in figures.PALETTE[:2]]
 
 
 @pytest.mark.parametrize("rate", ["", ",learning_rate=0.0001"])

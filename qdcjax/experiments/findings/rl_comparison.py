@@ -139,6 +139,8 @@ def least(intervals: Sequence[Interval]) -> Interval:
     """What holds if all hold: the smallest value, low and high; nothing where one was not run."""
     if not intervals or any(math.isnan(interval.value) for interval in intervals):
         return NOT_RUN
+    if len(intervals) == 1:
+        return intervals[0]
     value, low, high = (
         float(np.min([getattr(interval, end) for interval in intervals]))
         for end in ("value", "low", "high")

@@ -71,7 +71,9 @@ def accuracy_section(workdir: Workdir, comparison: Comparison, results: Results)
                 words(a): [results.get(f"{size}_{s}_{a}_{figure}_after", math.nan) for s in starts]
                 for a in algorithms
             }
-            drawn = figures.grouped_bars(starts, bars, "starting point", f"right, {label}")
+            drawn = figures.grouped_bars(
+                starts, bars, "starting point", f"right, {label}", baseline="before"
+            )
             path = workdir.path / "figures" / f"{figure}_{size}.png"
             caption = f"{label}, {size} model, before and after each algorithm (sparse rewards)."
             plates.append(Plate(figures.save(drawn, path), caption))

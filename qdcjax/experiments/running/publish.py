@@ -139,7 +139,8 @@ def flat(results: Mapping[str, float | Interval]) -> dict[str, float]:
 def interval(summary: Mapping[str, float], name: str) -> Interval:
     """The figure of a summary that `flat` made flat."""
     low, high = (summary.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
-    return Interval(summary[name], low, high)
+    method = "as on the run's own page" if math.isfinite(low) else ""
+    return Interval(summary[name], low, high, method)
 
 
 def intervals(summary: Mapping[str, float]) -> dict[str, Interval]:
