@@ -51,8 +51,11 @@ def test_smollm2_takes_two_steps_and_answers_eight_questions(tmp_path):
             for problem in WordProblems().problems(split, count)
         ]
         (data / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
-    svamp = {"Body": "Ann has 3 eggs.", "Question": "She eats 1. How many are left?", "Answer": 2}
-    (data / "SVAMP.json").write_text(json.dumps([{"ID": f"chal-{n}", **svamp} for n in range(4)]))
+    svamp = []  # questions as long as the others, so that programs are shared
+    for n, problem in enumerate(WordProblems().problems("test", 8)):
+        body, _, asked = problem.question.rpartition(". ")
+        svamp.append({"ID": f"chal-{n}", "Body": body, "Question": asked, "Answer": 2})
+    (data / "SVAMP.json").write_text(json.dumps(svamp))
     small = {
         "task.data": data,
         "task.svamp": data,
