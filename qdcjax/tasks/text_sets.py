@@ -119,7 +119,7 @@ def folder_rows(path: str, split: str) -> datasets.Dataset:
     Raises:
       ValueError: it has no such split, or no row.
     """
-    parts = sorted(Path(path).glob("part-*"))
+    parts = sorted(Path(path).glob("part-*/"))
     try:
         if parts:
             return datasets.concatenate_datasets(
