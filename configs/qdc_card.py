@@ -6,8 +6,8 @@
 Any JSONL, Parquet or CSV file, Arrow folder or data set of the hub, or several, with commas between
 (arXiv 2412.02980). Without a path: three sets of generated word problems.
 
-Expect, with seed 0, in 13 seconds on two CPU cores: of 500 problems of three templates a Vendi
-score of 12.6, of all templates 49.6, and 46 % right answers from fallible solvers
+Expect, with seed 0, in 13 to 40 seconds on two CPU cores: of 500 problems of three templates a
+Vendi score of 12.6, of all templates 49.6, and 46 % right answers from fallible solvers
 (docs/qdc_card.md).
 """
 

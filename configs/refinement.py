@@ -2,8 +2,8 @@
 
     python -m qdcjax.main --config=configs/refinement.py --config.checkpoint=runs/sorm-default
 
-Expect, with seed 0, in 4 minutes on two CPU cores after that run: refiners that fix 11 to 16 % of
-the wrong drafts, and an ORM that cannot choose, so that greedy drafts stay the best
+Expect, with seed 0, in 4 to 6 minutes on two CPU cores after that run: refiners that fix 11 to 16 %
+of the wrong drafts, and an ORM that cannot choose, so that greedy drafts stay the best
 (docs/refinement.md).
 
 Without a checkpoint, the run of reward models is made first, as the member `sorm`; with one, that

@@ -2,7 +2,7 @@
 
     python -m qdcjax.main --config=configs/sorm.py
 
-Expect, with seed 0, in about 9 minutes on two CPU cores: a student of 66 % greedy accuracy, a SORM
+Expect, with seed 0, in 5 to 15 minutes on two CPU cores: a student of 66 % greedy accuracy, a SORM
 that judges steps with 72 % balanced accuracy against the ORM's 65 % (docs/sorm.md).
 
 With the student of another run: --config.checkpoint=runs/expert_iteration-default
