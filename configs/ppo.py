@@ -70,7 +70,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.learn = ConfigDict(
         {
             "batch_size": 128,
-            "microbatches": 4,
+            "microbatches": 16,
             "checkpoint_every": 80,
             "optimizer": ConfigDict(
                 {"learning_rate": 3e-4, "warmup": 0.05, "schedule": "constant", "eps": 1e-5}

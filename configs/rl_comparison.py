@@ -39,6 +39,8 @@ def get_config(preset: str = "") -> ConfigDict:
         }
     )
     config.algorithms.ppo_dense.policy_gradient.reward = "dense"
+    for name in ("ppo_dense", "rloo", "grpo"):  # R4 is about PPO's policy on its way
+        config.algorithms[name].evaluate_at = ()
     config.rerank = evaluate.get_config(size)
     config.rerank.reward_model = "own"
     # Size → starting point → the algorithms that begin there.
@@ -81,9 +83,9 @@ def embedded(config: ConfigDict) -> None:
     # The policies learned from the first questions of `rewards`: none of those here.
     config.rerank.drafts.update(split="validation", questions=300, calculator=True)
     config.rerank.reward.steps = 200
-    rollouts(config, iterations=10)
-    config.algorithms.expert_iteration.finetune.steps = 250
-    config.algorithms.rcrl.finetune.steps = 600
+    rollouts(config, iterations=8)
+    config.algorithms.expert_iteration.finetune.steps = 200
+    config.algorithms.rcrl.finetune.steps = 400
 
 
 def rollouts(config: ConfigDict, iterations: int) -> None:

@@ -17,7 +17,9 @@ from qdcjax.decoding.placement import params_like, params_shardings, shardings_o
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.sharding import batch_sharding, on_mesh
 
-CHUNK = 16  # tokens between looks of the host at what is finished
+# Tokens between looks of the host at what is finished, and where it writes in the samples itself:
+# one that waits for it waits for half of these.
+CHUNK, CHUNK_WITH_PAUSES = 16, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Programs:
       enter: `(params, state, keys, tokens [R, P], lengths [R], streams [R], first, places [R], key)
         -> (state, keys)`: reads prompts and puts them in those places; B or more is nowhere.
         `first` is the index of the first sample.
-      run: `(params, state, keys) -> (state, keys)` after at most `CHUNK` tokens of each sample.
+      run: `(params, state, keys) -> (state, keys)` after the tokens of a chunk of each sample.
     """
 
     empty: Callable
@@ -55,9 +57,11 @@ def compiled_for(model: Transformer, decoding: generate.Decoding, mesh: Mesh) ->
         state = generate.insert(state, new, places)
         return state, keys.at[places].set(new_keys, mode="drop")
 
+    chunk = CHUNK_WITH_PAUSES if decoding.pause_tokens else CHUNK
+
     @functools.partial(jax.jit, donate_argnums=(1, 2), out_shardings=there)
     def run(params, state, keys):
-        return generate.run(model, params, state, keys, decoding, CHUNK), keys
+        return generate.run(model, params, state, keys, decoding, chunk), keys
 
     return Programs(empty, enter, run)
 

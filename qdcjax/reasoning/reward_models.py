@@ -152,7 +152,10 @@ def train_reward_model(
 
 
 def score(
-    stored: StoredModel, solutions: Sequence[Solution], batch_size: int = 64, buckets: int = 2
+    stored: StoredModel,
+    solutions: Sequence[Solution],
+    batch_size: int | None = None,
+    buckets: int = 2,
 ) -> list[np.ndarray]:
     """σ(score) at every completion token of each solution: N arrays [T_n] in [0, 1]."""
     whole = [[*s.prompt, *s.tokens] for s in solutions]

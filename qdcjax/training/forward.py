@@ -14,6 +14,8 @@ from qdcjax.training.sharding import mesh_of, on_mesh, spread, whole_rows
 
 PerToken = Callable[..., jax.Array]
 
+ROWS, ROWS_ON_CPU = 64, 16  # sequences at a time; on a CPU what they make should stay in its cache
+
 
 def at_tokens(
     function: PerToken,
@@ -21,7 +23,7 @@ def at_tokens(
     params,
     sequences: Sequence[Sequence[int]],
     description: str,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     buckets: int = 2,
     widths: Sequence[int] = (),
     settings: tuple = (),
@@ -34,12 +36,14 @@ def at_tokens(
       model, params: of the function.
       sequences: ids; what one gets does not depend on the others.
       description: of the progress bar.
-      batch_size, buckets: rows at a time, and how many padded lengths.
+      batch_size: sequences at a time, where the device does not decide it.
+      buckets: how many padded lengths.
       widths: the padded lengths themselves, for calls that share compiled programs.
       settings: numbers that the program is specialised to.
     """
     mesh = mesh_of(params)
-    batch_size = whole_rows(batch_size, mesh)
+    rows_here = ROWS_ON_CPU if jax.default_backend() == "cpu" else ROWS
+    batch_size = whole_rows(batch_size or rows_here, mesh)
     lengths = np.asarray([len(tokens) for tokens in sequences])
     found: list[np.ndarray] = [np.zeros(0)] * len(sequences)
     with progress(len(sequences), description, "sequences") as bar:

@@ -9,6 +9,7 @@ from qdcjax.decoding import (
     Samples,
     SamplingSettings,
     generate,
+    programs,
     sample,
     shared_shapes,
     stream,
@@ -271,6 +272,13 @@ def test_the_calculator_writes_the_result(computed, policy, texts):
         assert policy.tokenizer.decode(ids[forced][:3]) == "36>>"
         assert np.flatnonzero(forced)[0] == len(policy.tokenizer.encode("<<12*3="))
     assert sum(text.startswith("<<12*3=36>>") for text in texts(computed)[question]) >= 2
+
+
+def test_samples_do_not_depend_on_how_often_the_host_looks(run, computed, monkeypatch):
+    monkeypatch.setattr(programs, "CHUNK_WITH_PAUSES", 7)
+    programs.compiled_for.cache_clear()
+    assert_equal_rows(run(temperature=0.6, calculator=True), computed)
+    programs.compiled_for.cache_clear()
 
 
 def test_what_follows_the_calculator_is_scored_with_it_in_place(

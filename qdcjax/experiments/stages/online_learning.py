@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, bucket_lengths, epochs_of_batches
+from qdcjax.data.batches import Example, epochs_of_batches
 from qdcjax.data.examples import question_prompts
 from qdcjax.decoding import shared_shapes
 from qdcjax.experiments.running import from_config
@@ -46,7 +47,8 @@ LEARNED = "learned"  # the stage
 LEARN, CRITIC, ROLLOUTS = (f"{LEARNED}/{of}" for of in ("learn", "critic", "rollouts"))
 
 CRITIC_KEY = 2**31  # folded into the key for the critic's head; iterations have smaller numbers
-SCORED = 128  # completions that reference and critic read at a time
+WIDTHS = (0.6, 0.8, 1.0)  # of the longest sequence: what batches of similar lengths are padded to
+WHOLE = 16  # and each is a multiple of this
 
 
 class OnlineLearning:
@@ -84,7 +86,8 @@ class OnlineLearning:
         lengths = [len(tokens) for tokens in self._prompts.values()]
         self._sampling = shared_shapes(sampling, lengths)
         longest = max(lengths) + sampling.max_new_tokens
-        self._widths = bucket_lengths([longest // 2, longest * 3 // 4, longest], 3)
+        widths = {WHOLE * math.ceil(longest * share / WHOLE) for share in WIDTHS}
+        self._widths = tuple(sorted(widths))
         self._settings: dict[str, TrainSettings] = {}
         self._kl = self.settings.kl
         self._watch = Stopwatch()
@@ -224,22 +227,23 @@ class OnlineLearning:
             self._watch,
         )
         prompts = [self._prompts[problem] for problem in table["problem_id"]]
-        texts = prompts, table["tokens"]
-        shared = {"batch_size": SCORED, "widths": self._widths}
+        texts, widths = (prompts, table["tokens"]), self._widths
         with self._watch.timed("scoring"):
             table["rewards"] = self.rewards(table)
             temperature = self._sampling.temperature
             table["reference"] = completion_log_probs(
-                self._reference, *texts, temperature, **shared
+                self._reference, *texts, temperature, widths=widths
             )
             if policy.model.config.dtype != "float32":
                 # The sampler rounds otherwise than the trainer, from whose numbers a ratio is 1.
-                table["log_probs"] = completion_log_probs(policy, *texts, temperature, **shared)
+                table["log_probs"] = completion_log_probs(
+                    policy, *texts, temperature, widths=widths
+                )
             if self.settings.algorithm == "ppo":
                 critic = self._start if self.critic is None else self._critic
                 params = (self.critic or self.policy).state.params
                 table["values"] = completion_values(
-                    critic.model, params, *texts, self._values, **shared
+                    critic.model, params, *texts, self._values, widths=widths
                 )
         return table
 
