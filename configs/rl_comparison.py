@@ -83,8 +83,8 @@ def embedded(config: ConfigDict) -> None:
     # The policies learned from the first questions of `rewards`: none of those here.
     config.rerank.drafts.update(split="validation", questions=300, calculator=True)
     config.rerank.reward.steps = 200
-    rollouts(config, iterations=8)
-    config.algorithms.expert_iteration.finetune.steps = 200
+    rollouts(config, iterations=9)
+    config.algorithms.expert_iteration.finetune.steps = 250
     config.algorithms.rcrl.finetune.steps = 400
 
 
