@@ -1,6 +1,7 @@
 """Examples → padded batches: `batches[s]` is a function of (seed, s) alone, on any host count."""
 
 import functools
+import math
 from collections.abc import Sequence
 
 import grain
@@ -17,8 +18,12 @@ def bucket_lengths(lengths: Sequence[int], buckets: int, multiple: int = 32) -> 
     They lie at the quantiles 1/n, 2/n, …, 1 of the lengths, so buckets are about equally full.
     """
     quantiles = np.quantile(np.asarray(lengths), np.arange(1, buckets + 1) / buckets)
-    padded = np.ceil(quantiles / multiple).astype(int) * multiple
-    return tuple(sorted({int(length) for length in padded}))
+    return padded_lengths(quantiles, multiple)
+
+
+def padded_lengths(lengths: Sequence[float], multiple: int) -> tuple[int, ...]:
+    """The least multiples that hold the lengths, rising, each once."""
+    return tuple(sorted({multiple * math.ceil(length / multiple) for length in lengths}))
 
 
 def length_buckets(

@@ -17,8 +17,8 @@ from qdcjax.decoding.placement import params_like, params_shardings, shardings_o
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.sharding import batch_sharding, on_mesh
 
-# Tokens between looks of the host at what is finished, and where it writes in the samples itself:
-# one that waits for it waits for half of these.
+# Tokens between looks of the host at what is finished. Fewer where it writes in the samples: one
+# that waits for it does so until the next look.
 CHUNK, CHUNK_WITH_PAUSES = 16, 4
 
 

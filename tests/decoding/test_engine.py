@@ -276,9 +276,8 @@ def test_the_calculator_writes_the_result(computed, policy, texts):
 
 def test_samples_do_not_depend_on_how_often_the_host_looks(run, computed, monkeypatch):
     monkeypatch.setattr(programs, "CHUNK_WITH_PAUSES", 7)
-    programs.compiled_for.cache_clear()
+    monkeypatch.setattr(programs, "compiled_for", programs.compiled_for.__wrapped__)
     assert_equal_rows(run(temperature=0.6, calculator=True), computed)
-    programs.compiled_for.cache_clear()
 
 
 def test_what_follows_the_calculator_is_scored_with_it_in_place(

@@ -87,8 +87,8 @@ def members_of(config: Mapping[str, Any], cells: Cells) -> list[tuple[str, int]]
       cells: of the operation.
     """
     more = [name for name in cells if name in config["more"]["cells"]]
-    members = list(itertools.product(cells, config["seeds"]))
-    return members + list(itertools.product(more, config["more"]["seeds"]))
+    of_all = itertools.product(cells, config["seeds"])
+    return [*of_all, *itertools.product(more, config["more"]["seeds"])]
 
 
 def fields_of(operations: Mapping[str, Mapping], name: str, *own: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from qdcjax.data.batches import Example, epochs_of_batches
+from qdcjax.data.batches import Example, epochs_of_batches, padded_lengths
 from qdcjax.data.examples import question_prompts
 from qdcjax.decoding import shared_shapes
 from qdcjax.experiments.running import from_config
@@ -48,7 +47,6 @@ LEARN, CRITIC, ROLLOUTS = (f"{LEARNED}/{of}" for of in ("learn", "critic", "roll
 
 CRITIC_KEY = 2**31  # folded into the key for the critic's head; iterations have smaller numbers
 WIDTHS = (0.6, 0.8, 1.0)  # of the longest sequence: what batches of similar lengths are padded to
-WHOLE = 16  # and each is a multiple of this
 
 
 class OnlineLearning:
@@ -86,8 +84,7 @@ class OnlineLearning:
         lengths = [len(tokens) for tokens in self._prompts.values()]
         self._sampling = shared_shapes(sampling, lengths)
         longest = max(lengths) + sampling.max_new_tokens
-        widths = {WHOLE * math.ceil(longest * share / WHOLE) for share in WIDTHS}
-        self._widths = tuple(sorted(widths))
+        self._widths = padded_lengths([longest * share for share in WIDTHS], multiple=16)
         self._settings: dict[str, TrainSettings] = {}
         self._kl = self.settings.kl
         self._watch = Stopwatch()
@@ -227,7 +224,8 @@ class OnlineLearning:
             self._watch,
         )
         prompts = [self._prompts[problem] for problem in table["problem_id"]]
-        texts, widths = (prompts, table["tokens"]), self._widths
+        texts = prompts, table["tokens"]
+        widths = self._widths
         with self._watch.timed("scoring"):
             table["rewards"] = self.rewards(table)
             temperature = self._sampling.temperature
