@@ -7,7 +7,7 @@ asked clean questions: sums of numbers of one and two digits, and after clean tr
 three. On CPU the students of an operation are spread over `cpu_devices` cores.
 
 Expect, with seed 0, in 7 minutes on two CPU cores: 100 % of sums right after clean traces and after
-dynamic noise of .1, 35 % after answers alone, 42 % after half of the characters were noised
+dynamic noise of .1, 35 % after answers alone, 29 to 42 % after half of the characters were noised
 (docs/noise.md).
 """
 
