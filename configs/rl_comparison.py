@@ -69,6 +69,8 @@ def share(config: ConfigDict) -> None:
         for run in runs:
             run[section] = config[section]
     shared = {field: config.evaluation.get_ref(field) for field in config.evaluation}
+    for start in (config.pretrain, *config.fine_tune.values()):
+        start.evaluation = ConfigDict(shared | {"splits": ()})  # algorithms evaluate what they get
     shared["max_new_tokens"] += rcrl.LABELS
     config.algorithms.rcrl.evaluation = ConfigDict(shared)
 
@@ -83,7 +85,7 @@ def embedded(config: ConfigDict) -> None:
     # The policies learned from the first questions of `rewards`: none of those here.
     config.rerank.drafts.update(split="validation", questions=300, calculator=True)
     config.rerank.reward.steps = 200
-    rollouts(config, iterations=9)
+    rollouts(config, iterations=8)
     config.algorithms.expert_iteration.finetune.steps = 250
     config.algorithms.rcrl.finetune.steps = 400
 

@@ -97,6 +97,9 @@ def test_a_comparison_s_members_and_verdicts():
         "small-light-expert_iteration-0", "small-light-ppo-0", "small-light-ppo-0-reranked",
         "small-light-start-0-reranked",
     }  # fmt: skip
+    for start in ("pretrained-0", "small-light-0"):
+        assert not list((workdir / "members" / start / "stages").glob("samples-*"))
+        assert (workdir / "members" / start / "report.html").exists()
     verdicts, config = read(workdir / "verdicts.json"), read(workdir / "config.json")["config"]
     assert verdicts.keys() == config["predictions"].keys()
     assert verdicts["R1_gain"]["verdict"] in ("holds", "fails", "undecided")

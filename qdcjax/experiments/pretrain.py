@@ -19,15 +19,18 @@ FIELDS = ("seed", "corpus", "misconceptions", "tokenizer", "policy", "sizes", "p
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
-    """Trains each size and asks it the task's questions; returns the summary."""
+    """Trains each size and asks it the questions of the splits, if any; returns the summary."""
     policy_evaluation.check(config, from_config.task(config["task"], config["seed"]))
     found = {}
     for size in config["sizes"]:
         model = pretrain(config, workdir, size)
         found[size] = policy_evaluation.evaluate_policy(config, workdir, model, [size], name=size)
         found[size]["parameters"] = count_params(model.params)
-    split = config["evaluation"]["splits"][0]
-    names = (f"greedy_accuracy_{split}", f"pass_at_{config['evaluation']['samples']}_{split}")
+    names = [
+        f"{figure}_{split}"
+        for split in config["evaluation"]["splits"]
+        for figure in ("greedy_accuracy", f"pass_at_{config['evaluation']['samples']}")
+    ]
 
     def report() -> Report:
         return Report(

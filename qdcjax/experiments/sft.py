@@ -15,21 +15,21 @@ from qdcjax.workdir import Workdir
 
 
 def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
-    """Trains the student, then evaluates it; returns the summary."""
+    """Trains the student and evaluates it on the splits, if any are given; returns the summary."""
     policy_evaluation.check(config, from_config.task(config["task"], config["seed"]))
     student = fine_tuning.train_student(config, workdir)
     results = policy_evaluation.evaluate_policy(config, workdir, student, after=["student"])
 
     def report() -> Report:
         curves = {"loss": "loss", "token accuracy": "token_accuracy"}
-        task = config["task"]["name"]
+        splits, task = config["evaluation"]["splits"], config["task"]["name"]
         return Report(
             title="Supervised fine-tuning",
             description=f"A policy fine-tuned on the reference solutions of {task}.",
             run=publish.run_facts(workdir),
-            headline=headline(config["evaluation"]["splits"], results),
+            headline=headline(splits, results),
             sections=[
-                at_k_section(workdir, results),
+                *([at_k_section(workdir, results)] if splits else []),
                 training_section(workdir, {"student": curves}),
             ],
         )

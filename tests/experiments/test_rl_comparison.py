@@ -277,6 +277,16 @@ def test_runs_come_in_a_reader_s_order():
     ]  # fmt: skip
 
 
+def test_starts_are_evaluated_by_the_algorithms_that_begin_there(tmp_path):
+    """A flag for all evaluations reaches those, and a start's own run evaluates nothing."""
+    config = rl_comparison.get_config("smoke")
+    config.evaluation.update(splits=("test", "held_out"), samples=2)
+    for member in members_of(config.to_dict(), tmp_path):
+        splits = () if member.config["study"] in ("pretrain", "sft") else ("test", "held_out")
+        assert member.config["evaluation"]["splits"] == splits
+        assert member.config["evaluation"]["samples"] == 2
+
+
 @pytest.mark.parametrize("preset", ["", "study"])
 def test_all_algorithms_have_as_many_rollouts(preset):
     config = rl_comparison.get_config(preset)
