@@ -62,6 +62,19 @@ def hold(folder: Path) -> None:
         print(f"{folder} cannot be locked ({error}): start no other run in it", file=sys.stderr)
 
 
+@contextlib.contextmanager
+def in_turn(file: Path):
+    """While entered, no other process is in it with the same file; waits until that is so.
+
+    Where the file system locks nothing (`hold` has told so), there are no turns.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as opened:
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
 def link(made: str, new: str) -> None:
     """One file under two names; a copy where the file system has no such thing."""
     try:

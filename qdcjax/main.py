@@ -4,7 +4,6 @@ Flags → config → devices → study; the study writes summary and report into
 command again goes on where the last one stopped.
 """
 
-import ctypes
 import os
 import shlex
 import sys
@@ -13,12 +12,12 @@ import traceback
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from qdcjax import compile_only
 from qdcjax.experiments import sweep
-from qdcjax.experiments.running import from_config, gallery, publish
+from qdcjax.experiments.running import from_config, gallery, publish, this_process
 from qdcjax.experiments.running.members import study_of
 from qdcjax.files import FolderInUseError, hold
 from qdcjax.reporting.numbers import format_duration
@@ -48,7 +47,9 @@ CACHE = flags.DEFINE_string(
     "Folder of compiled programs; empty for none.",
 )
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of mallopt, from malloc.h
+WORKERS = flags.DEFINE_integer(
+    "workers", 2, "Members of a sweep or comparison at a time, on CPU; they share its cores.", 1
+)
 
 USER_ERRORS = (
     ValueError,
@@ -70,16 +71,11 @@ def main(_: list[str]) -> None:
         except USER_ERRORS as error:
             _fail(error, Path(GALLERY.value))
         return
-    _keep_freed_memory()
     config = CONFIG.value.to_dict()
     name = config.get("name", config["study"])  # several configs may share a study
     preset = config["preset"] or "default"
     path = Path(WORKDIR.value or f"runs/{name}-{preset}{'-sweep' if SWEEP.value else ''}")
-    logging.set_verbosity(logging.FATAL)  # Orbax tells of every file, and of errors that it raises
-    sys.unraisablehook = _unraisable
-    if CACHE.value:
-        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(CACHE.value))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    this_process.prepare(CACHE.value)
     if config.get("cpu_devices"):  # before the first array is made
         jax.config.update("jax_num_cpu_devices", config["cpu_devices"])
     try:
@@ -91,7 +87,7 @@ def main(_: list[str]) -> None:
         from_config.check(config)  # before anything is written
         if processes.is_writer():
             hold(path)
-        workdir = Workdir(path, config, REDO.value)
+        workdir = Workdir(path, config, REDO.value, workers=WORKERS.value)
         command = shlex.join(["python", "-m", "qdcjax.main", *sys.argv[1:]])
         workdir.record_config(publish.environment(command))
         if SWEEP.value:
@@ -114,18 +110,6 @@ def main(_: list[str]) -> None:
         took = format_duration(sum(workdir.seconds.values()))
         print(f"{len(summary)} figures in {path}/summary.json")
         print(f"stages took {took}; read {path}/report.html")
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc to give no memory back to the system before the run ends.
-
-    XLA on CPU takes one block for all temporary arrays at every call. Given back and faulted in
-    anew each time, its pages cost a small training step half of its time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:  # not on every system's C library
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            mallopt(option, 1 << 30)
 
 
 def _fail(error: Exception, path: Path) -> None:
@@ -154,13 +138,6 @@ def _exit_at_once(line: str, after: float = 0) -> None:
     os.write(2, f"error: {line}\n".encode())  # at once, for others may write there too
     time.sleep(after)
     os._exit(1)
-
-
-def _unraisable(found) -> None:
-    """Silent about the reads and writes of Orbax that end after another one failed."""
-    after_failure = ("Event loop is closed", "Encountered error while reading")
-    if not str(found.exc_value).startswith(after_failure):
-        sys.__unraisablehook__(found)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -22,11 +22,12 @@ from typing import Any
 
 import datasets
 
-from qdcjax.files import link, quiet, read_json, write_json, write_part
+from qdcjax.files import in_turn, link, quiet, read_json, write_json, write_part
 from qdcjax.reporting.metrics import copy_records
 from qdcjax.training.processes import is_writer, wait_for_all
 
 RECORD = "stage.json"
+TURNS = ".turns"  # folder of files that siblings lock, beside theirs
 ABSENT = "nothing"  # in messages, for a field that is not there
 
 
@@ -42,6 +43,7 @@ class Workdir:
       config: the resolved config as a plain nested dict.
       seconds: stage → seconds that it took to make, over all attempts.
       redo_in_members: what is to be made anew in the runs within this one.
+      workers: how many of those run at a time, where they can.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Workdir:
         config: Mapping[str, Any],
         redo: str = "",
         siblings: Sequence[Path] = (),
+        workers: int = 1,
     ):
         """Opens or makes the folder.
 
@@ -59,7 +62,9 @@ class Workdir:
           redo: stages to make anew, with all after them; several are separated by commas. In a
             run of runs, `members` may have them.
           siblings: folders of other runs; a stage that one of them made from the same settings
-            and stages is taken over instead of made again, unless `redo` asks for it.
+            and stages is taken over instead of made again, unless `redo` asks for it. They lie
+            side by side; one that makes such a stage at this moment is waited for.
+          workers: how many runs within this one run at a time.
 
         Raises:
           StageChangedError: another study's workdir, or a stage made with another config.
@@ -68,6 +73,7 @@ class Workdir:
         self.path = Path(path)
         self.config = json.loads(json.dumps(config))
         self.seconds: dict[str, float] = {}
+        self.workers = workers
         self._keys: dict[str, str] = {}
         self._siblings = [Path(sibling) for sibling in siblings]
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
@@ -104,32 +110,19 @@ class Workdir:
         record = {"fields": fields, "after": {other: self._keys[other] for other in after}}
         key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
         folder = self.path / "stages" / name
-        partial = folder.with_name(f"{name}.partial")
-        checkpoints = self.path / "checkpoints" / name
-        for found in (folder, partial):
+        for found in (folder, folder.with_name(f"{name}.partial")):
             if (found / RECORD).exists():
                 self._compare(name, _read_record(found), record)
         self._keys[name] = key
-        if self._siblings and name not in self._gone and not (folder / RECORD).exists():
-            wait_for_all(f"stage {name} is looked for in other runs")
-            if is_writer():
-                self._take_over(name, record)
-            wait_for_all(f"stage {name} was looked for in other runs")
         if not (folder / RECORD).exists():
-            wait_for_all(f"stage {name} is to be made")
-            if is_writer() and not (partial / RECORD).exists():
-                for unmarked in (folder, partial, checkpoints):  # of a record that was deleted
-                    shutil.rmtree(unmarked, ignore_errors=True)
-                partial.mkdir()
-                write_json(partial / RECORD, {**record, "seconds": 0.0})
-            wait_for_all(f"stage {name} begins")
-            with self._timed(partial):
-                make(partial)
-            wait_for_all(f"stage {name} is made")
-            if is_writer():
-                os.replace(partial, folder)
-                shutil.rmtree(checkpoints, ignore_errors=True)
-            wait_for_all(f"stage {name} is marked as done")
+            with self._turn(name, key):
+                if self._siblings and name not in self._gone:
+                    wait_for_all(f"stage {name} is looked for in other runs")
+                    if is_writer():
+                        self._take_over(name, record)
+                    wait_for_all(f"stage {name} was looked for in other runs")
+                if not (folder / RECORD).exists():
+                    self._make(name, record, make)
         self.seconds[name] = _read_record(folder)["seconds"]
         return folder
 
@@ -311,6 +304,32 @@ class Workdir:
                 raise StageChangedError(
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
+
+    def _turn(self, name: str, key: str) -> contextlib.AbstractContextManager:
+        """While entered, none of the siblings makes the same stage from the same settings."""
+        if not self._siblings or not is_writer():
+            return contextlib.nullcontext()
+        return in_turn(self.path.parent / TURNS / f"{name}-{key[:16]}")
+
+    def _make(self, name: str, record: dict, make: Callable[[Path], None]) -> None:
+        """A stage, from where it was cut short."""
+        folder = self.path / "stages" / name
+        partial = folder.with_name(f"{name}.partial")
+        checkpoints = self.path / "checkpoints" / name
+        wait_for_all(f"stage {name} is to be made")
+        if is_writer() and not (partial / RECORD).exists():
+            for unmarked in (folder, partial, checkpoints):  # of a record that was deleted
+                shutil.rmtree(unmarked, ignore_errors=True)
+            partial.mkdir()
+            write_json(partial / RECORD, {**record, "seconds": 0.0})
+        wait_for_all(f"stage {name} begins")
+        with self._timed(partial):
+            make(partial)
+        wait_for_all(f"stage {name} is made")
+        if is_writer():
+            os.replace(partial, folder)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        wait_for_all(f"stage {name} is marked as done")
 
     def _take_over(self, name: str, record: dict) -> None:
         """A sibling's finished stage as this run's own, where settings and stages are the same.

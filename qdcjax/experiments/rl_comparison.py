@@ -36,7 +36,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     predictions = from_config.predictions(config["predictions"])
     publish.fix_predictions(workdir)
     opened = open_members(workdir, members)
-    summaries = run_members(workdir, opened)
+    summaries = run_members(workdir, opened, {member.name: member.after for member in members})
 
     kinds = {member_name(*kind): kind for kind in kinds_of(config)}
     runs = [read_run(kind, opened[name], summaries[name]) for name, kind in kinds.items()]
@@ -117,7 +117,7 @@ def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
       path: its folder.
     """
     for seed in config["seeds"]:
-        pretrained = f"{PRETRAINED}-{seed}"
+        pretrained = start_name("", PRETRAINED, seed)
         yield Member(pretrained, made(config["pretrain"], seed))
         for size, starts in config["plan"].items():
             for start in starts:
@@ -125,27 +125,31 @@ def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
                     base = folder_of(path, pretrained) / "stages" / size
                     tuned = made(config["fine_tune"][start], seed)
                     tuned["policy"]["pretrained"] = str(base)
-                    yield Member(f"{size}-{start}-{seed}", tuned)
+                    yield Member(start_name(size, start, seed), tuned, (pretrained,))
     for size, start, algorithm, seed in kinds_of(config):
-        name = member_name(size, start, algorithm, seed)
-        stage = starting_stage(path, size, start, seed)
-        yield Member(name, made(config["algorithms"][algorithm], seed, stage))
+        before, stage = start_name(size, start, seed), starting_stage(size, start)
+        learner = made(config["algorithms"][algorithm], seed, folder_of(path, before) / stage)
+        yield Member(member_name(size, start, algorithm, seed), learner, (before,))
     main = config["main_size"], config["main_start"]
     for policy in reranked_policies(config):
         for seed in config["seeds"]:
-            stage = starting_stage(path, *main, seed)
-            if policy != START:
-                folder = folder_of(path, member_name(*main, policy, seed))
-                stage = folder / "stages" / last_policy(config["algorithms"][policy])
-            name = reranked_name(config, policy, seed)
-            yield Member(name, made(config["rerank"], seed, stage))
+            if policy == START:
+                before, stage = start_name(*main, seed), starting_stage(*main)
+            else:
+                before = member_name(*main, policy, seed)
+                stage = last_policy(config["algorithms"][policy])
+            reranker = made(config["rerank"], seed, folder_of(path, before) / stage)
+            yield Member(reranked_name(config, policy, seed), reranker, (before,))
 
 
-def starting_stage(path: Path, size: str, start: str, seed: int) -> Path:
-    """Where the policy lies that algorithms begin with."""
-    if start == PRETRAINED:
-        return folder_of(path, f"{PRETRAINED}-{seed}") / "stages" / size
-    return folder_of(path, f"{size}-{start}-{seed}") / "stages" / "student"
+def start_name(size: str, start: str, seed: int) -> str:
+    """The member that makes a policy to begin with; one run pretrains all sizes."""
+    return f"{PRETRAINED}-{seed}" if start == PRETRAINED else f"{size}-{start}-{seed}"
+
+
+def starting_stage(size: str, start: str) -> str:
+    """Where that policy lies in its member's folder."""
+    return f"stages/{size if start == PRETRAINED else 'student'}"
 
 
 def made(config: Mapping[str, Any], seed: int, policy: Path | None = None) -> dict[str, Any]:
@@ -155,7 +159,7 @@ def made(config: Mapping[str, Any], seed: int, policy: Path | None = None) -> di
 
 
 def last_policy(config: Mapping[str, Any]) -> str:
-    """The stage in which a study of reinforcement learning leaves its policy."""
+    """Where a study of reinforcement learning leaves its policy, in its folder."""
     if config["study"] == "expert_iteration":
-        return f"round-{config['expert_iteration']['rounds']}"
-    return "learned"
+        return f"stages/round-{config['expert_iteration']['rounds']}"
+    return "stages/learned"

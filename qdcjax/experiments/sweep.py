@@ -47,7 +47,7 @@ def run(workdir: Workdir, asked: str) -> dict[str, float]:
     for together in _in_one_program(settings, getattr(study, "TRACEABLE", ())):
         if len(together) > 1:
             study.learn_together([opened[name_of(of)] for of in together])
-    summaries = run_members(workdir, opened)
+    summaries = run_members(workdir, opened, after={})
     mean = over_replicates if SEED in axes and has_own_questions(config) else over_runs
     found = by_setting(settings, summaries, mean)
     told = {

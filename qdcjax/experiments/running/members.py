@@ -2,15 +2,20 @@
 
 import dataclasses
 import importlib
+import os
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
+
+from qdcjax.experiments.running.workers import run_at_once
 from qdcjax.files import read_json
 from qdcjax.training.processes import is_writer, wait_for_all
-from qdcjax.workdir import RECORD, Workdir
+from qdcjax.workdir import RECORD, TURNS, Workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +25,12 @@ class Member:
     Attributes:
       name: of its folder.
       config: resolved.
+      after: names of those that it goes on from.
     """
 
     name: str
     config: Mapping[str, Any]
+    after: tuple[str, ...] = ()
 
 
 def study_of(config: Mapping[str, Any]) -> ModuleType:
@@ -66,15 +73,40 @@ def open_members(workdir: Workdir, members: Sequence[Member]) -> dict[str, Workd
     return opened
 
 
-def run_members(workdir: Workdir, opened: Mapping[str, Workdir]) -> dict[str, dict[str, float]]:
-    """Runs them one after another; member → its summary. Their times become the run's."""
-    summaries = {}
-    for number, (name, member) in enumerate(opened.items()):
-        if is_writer():
-            print(f"member {number + 1} of {len(opened)}: {name}", file=sys.stderr, flush=True)
-        summaries[name] = study_of(member.config).run(member.config, member)
-        workdir.seconds[name] = sum(member.seconds.values())
-    return summaries
+def run_members(
+    workdir: Workdir,
+    opened: Mapping[str, Workdir],
+    after: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Runs them; member → its summary. Their times become the run's.
+
+    On CPU as many run at a time as `workdir` has workers, where the system shares out its cores.
+
+    Args:
+      workdir: of the run that they belong to.
+      opened: members in order.
+      after: member → those that it goes on from. By default each goes on from the one before.
+    """
+    alone = after is None or len(opened) == 1 or workdir.workers == 1 or jax.process_count() > 1
+    if alone or jax.default_backend() != "cpu" or not hasattr(os, "sched_setaffinity"):
+        ran = {}
+        for number, (name, member) in enumerate(opened.items(), start=1):
+            if is_writer():
+                print(f"member {number} of {len(opened)}: {name}", file=sys.stderr, flush=True)
+            ran[name] = run_member(member)
+    else:
+        ran = run_at_once(run_member, opened, after, workdir.workers)
+    for name, (_, seconds) in ran.items():
+        opened[name].seconds = seconds
+        workdir.seconds[name] = sum(seconds.values())
+    if is_writer():
+        shutil.rmtree(workdir.path / "members" / TURNS, ignore_errors=True)
+    return {name: ran[name][0] for name in opened}
+
+
+def run_member(member: Workdir) -> tuple[dict[str, float], dict[str, float]]:
+    """A member's summary, and the seconds of its stages."""
+    return study_of(member.config).run(member.config, member), member.seconds
 
 
 def stages_of(folder: Path) -> set[str]:
