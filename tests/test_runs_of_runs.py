@@ -97,6 +97,9 @@ def test_a_comparison_s_members_and_verdicts():
         "small-light-expert_iteration-0", "small-light-ppo-0", "small-light-ppo-0-reranked",
         "small-light-start-0-reranked",
     }  # fmt: skip
+    light = ("small-light-expert_iteration-0", "small-light-ppo-0")
+    times = [read(workdir / "members" / of / "timings.json")["samples-test-start"] for of in light]
+    assert min(times) == 0 < max(times), "two that run at a time share what both begin with"
     for start in ("pretrained-0", "small-light-0"):
         assert not list((workdir / "members" / start / "stages").glob("samples-*"))
         assert (workdir / "members" / start / "report.html").exists()

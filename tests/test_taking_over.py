@@ -2,6 +2,9 @@
 
 import json
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,26 @@ def test_what_a_sibling_has_made_is_taken_over(open_run):
         assert content(other, stage) == f"{stage} ours"
         assert losses(other, stage) == [(1, 0.5)] and losses(other, f"{stage}/part") == [(2, 1.0)]
     assert {path.name for path in other.path.joinpath("stages").iterdir()} == set(one.seconds)
+
+
+def test_what_a_sibling_is_making_is_waited_for(open_run):
+    """Two ask for the same stage at once, and two for different ones of the same name."""
+    begun, made = threading.Barrier(3), []
+
+    def ask(run: Workdir) -> None:
+        def make(folder: Path) -> None:
+            made.append(run.path.name)
+            time.sleep(0.2)
+            (folder / "made").write_text("whole")
+
+        begun.wait()
+        run.stage("first", ["a"], [], make)
+        assert (run.path / "stages" / "first" / "made").read_text() == "whole"
+
+    asked = [open_run("one"), open_run("other"), open_run("third", a={"x": 5})]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(ask, asked))
+    assert sorted(made) in (["one", "third"], ["other", "third"])
 
 
 def test_what_was_taken_over_is_a_stage_like_any_other(open_run):

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from qdcjax.experiments.running.workers import run_at_once
+from qdcjax.experiments.running.workers import ready, run_at_once
 from qdcjax.files import read_json
 from qdcjax.training.processes import is_writer, wait_for_all
 from qdcjax.workdir import RECORD, TURNS, Workdir
@@ -80,22 +80,27 @@ def run_members(
 ) -> dict[str, dict[str, float]]:
     """Runs them; member → its summary. Their times become the run's.
 
-    On CPU as many run at a time as `workdir` has workers, where the system shares out its cores.
+    On CPU as many run at a time as `workdir` has workers, where the system shares out its cores;
+    a first one that all others wait for has them all.
 
     Args:
       workdir: of the run that they belong to.
       opened: members in order.
       after: member → those that it goes on from. By default each goes on from the one before.
     """
-    alone = after is None or len(opened) == 1 or workdir.workers == 1 or jax.process_count() > 1
-    if alone or jax.default_backend() != "cpu" or not hasattr(os, "sched_setaffinity"):
-        ran = {}
-        for number, (name, member) in enumerate(opened.items(), start=1):
-            if is_writer():
-                print(f"member {number} of {len(opened)}: {name}", file=sys.stderr, flush=True)
-            ran[name] = run_member(member)
-    else:
-        ran = run_at_once(run_member, opened, after, workdir.workers)
+    one = len(opened) == 1 or workdir.workers == 1 or jax.process_count() > 1
+    if one or jax.default_backend() != "cpu" or not hasattr(os, "sched_setaffinity"):
+        after = None
+    ran = {}
+    for number, (name, member) in enumerate(opened.items(), start=1):
+        if after is not None and ready(opened.keys() - ran.keys(), after, ran) != [name]:
+            break  # it is not what all others wait for
+        if is_writer():
+            print(f"member {number} of {len(opened)}: {name}", file=sys.stderr, flush=True)
+        ran[name] = run_member(member)
+    left = {name: member for name, member in opened.items() if name not in ran}
+    if left:
+        ran |= run_at_once(run_member, left, after, workdir.workers, list(ran))
     for name, (_, seconds) in ran.items():
         opened[name].seconds = seconds
         workdir.seconds[name] = sum(seconds.values())

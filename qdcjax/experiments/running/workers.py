@@ -26,7 +26,11 @@ Job = Callable[..., Any]
 
 
 def run_at_once(
-    job: Job, given: Mapping[str, Any], after: Mapping[str, Collection[str]], count: int
+    job: Job,
+    given: Mapping[str, Any],
+    after: Mapping[str, Collection[str]],
+    count: int,
+    done: Collection[str] = (),
 ) -> dict[str, Any]:
     """Calls `job(given[name])` for every name, `count` of them at a time; name → result.
 
@@ -39,6 +43,7 @@ def run_at_once(
       given: in the order of their turns; arguments and results are pickled.
       after: name → those whose results must be there before its turn.
       count: processes.
+      done: names of calls that were made before; they count in the numbers that are shown.
 
     Raises:
       Preempted: SIGTERM came.
@@ -52,25 +57,22 @@ def run_at_once(
     left = list(given)
     try:
         with _passing_on_sigterm(workers) as told:
-            while left or any(worker.name for worker in workers):
-                for worker in workers:
-                    ready = (n for n in left if results.keys() >= set(after.get(n, ())))
-                    if not told and not worker.name and (name := next(ready, None)):
-                        left.remove(name)
-                        number = len(given) - len(left)
-                        worker.begin(name, given[name], f"member {number} of {len(given)}")
-                working = [worker for worker in workers if worker.name]
-                if not working and told:
-                    raise Preempted(143)
-                answered = wait([worker.answers for worker in working])
-                for worker in working:
-                    if worker.answers in answered:
-                        name = worker.name
-                        try:
-                            results[name] = worker.result()
-                        except (Preempted, ChildProcessError):
-                            if not told:
-                                raise
+            while len(results) < len(given):
+                idle = [] if told else [worker for worker in workers if not worker.name]
+                for worker, name in zip(idle, ready(left, after, [*done, *results]), strict=False):
+                    left.remove(name)
+                    of = len(done) + len(given)
+                    worker.begin(name, given[name], f"member {of - len(left)} of {of}")
+                at_work = {worker.answers: worker for worker in workers if worker.name}
+                if not at_work:
+                    raise Preempted(143) if told else ValueError(f"what do {left} go on from?")
+                for answers in wait(list(at_work)):
+                    name = at_work[answers].name
+                    try:
+                        results[name] = at_work[answers].result()
+                    except (Preempted, ChildProcessError):
+                        if not told:  # else it is what was asked for
+                            raise
     except BaseException:
         for worker in workers:
             worker.kill()
@@ -78,6 +80,13 @@ def run_at_once(
     for worker in workers:
         worker.close()
     return results
+
+
+def ready(
+    left: Collection[str], after: Mapping[str, Collection[str]], done: Collection[str]
+) -> list[str]:
+    """Those of `left` that wait for nothing that is not done."""
+    return [name for name in left if set(after.get(name, ())) <= set(done)]
 
 
 class _Worker:
