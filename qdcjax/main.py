@@ -71,7 +71,7 @@ def main(_: list[str]) -> None:
         except USER_ERRORS as error:
             _fail(error, Path(GALLERY.value))
         return
-    config = CONFIG.value.to_dict()
+    began, config = time.monotonic(), CONFIG.value.to_dict()
     name = config.get("name", config["study"])  # several configs may share a study
     preset = config["preset"] or "default"
     path = Path(WORKDIR.value or f"runs/{name}-{preset}{'-sweep' if SWEEP.value else ''}")
@@ -107,9 +107,12 @@ def main(_: list[str]) -> None:
         _fail(error, path)
     if processes.is_writer():
         (path / "error.log").unlink(missing_ok=True)  # of an earlier attempt
-        took = format_duration(sum(workdir.seconds.values()))
+        took, stages = time.monotonic() - began, sum(workdir.seconds.values())
         print(f"{len(summary)} figures in {path}/summary.json")
-        print(f"stages took {took}; read {path}/report.html")
+        print(
+            f"took {format_duration(took)}, all stages together {format_duration(stages)}; "
+            f"read {path}/report.html"
+        )
 
 
 def _fail(error: Exception, path: Path) -> None:
