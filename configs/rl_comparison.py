@@ -9,8 +9,8 @@ three; in the preset `study` all begin everywhere (PPO by the dense reward at th
 with three seeds, more rollouts, reward models for four policies, and expert iteration on a second
 model size. Every run has a folder and a page in members/.
 
-Expect, in 26 minutes on two slow CPU cores, expert iteration to gain most: with seed 0, 30 points
-of greedy accuracy from the pretrained start and 5 from the light one (docs/rl_comparison.md).
+Expect, in 23 minutes on two slow CPU cores, expert iteration to gain most: with seed 0, 28 points
+of greedy accuracy from the pretrained start and 7 from the light one (docs/rl_comparison.md).
 """
 
 from ml_collections import ConfigDict
