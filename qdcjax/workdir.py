@@ -115,7 +115,8 @@ class Workdir:
                 self._compare(name, _read_record(found), record)
         self._keys[name] = key
         if not (folder / RECORD).exists():
-            with self._turn(name, key):
+            turn = self.path.parent / TURNS / f"{name}-{key[:16]}"
+            with in_turn(turn) if self._siblings and is_writer() else contextlib.nullcontext():
                 if self._siblings and name not in self._gone:
                     wait_for_all(f"stage {name} is looked for in other runs")
                     if is_writer():
@@ -304,12 +305,6 @@ class Workdir:
                 raise StageChangedError(
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
-
-    def _turn(self, name: str, key: str) -> contextlib.AbstractContextManager:
-        """While entered, none of the siblings makes the same stage from the same settings."""
-        if not self._siblings or not is_writer():
-            return contextlib.nullcontext()
-        return in_turn(self.path.parent / TURNS / f"{name}-{key[:16]}")
 
     def _make(self, name: str, record: dict, make: Callable[[Path], None]) -> None:
         """A stage, from where it was cut short."""

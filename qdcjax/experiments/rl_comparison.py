@@ -122,7 +122,7 @@ def members_of(config: Mapping[str, Any], path: Path) -> Iterator[Member]:
         for size, starts in config["plan"].items():
             for start in starts:
                 if start != PRETRAINED:
-                    base = folder_of(path, pretrained) / "stages" / size
+                    base = folder_of(path, pretrained) / starting_stage(size, PRETRAINED)
                     tuned = made(config["fine_tune"][start], seed)
                     tuned["policy"]["pretrained"] = str(base)
                     yield Member(start_name(size, start, seed), tuned, (pretrained,))

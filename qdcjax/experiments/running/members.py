@@ -89,7 +89,7 @@ def run_members(
       after: member → those that it goes on from. By default each goes on from the one before.
     """
     one = len(opened) == 1 or workdir.workers == 1 or jax.process_count() > 1
-    if one or jax.default_backend() != "cpu" or not hasattr(os, "sched_setaffinity"):
+    if one or jax.default_backend() != "cpu" or cores() == 1:
         after = None
     ran = {}
     for number, (name, member) in enumerate(opened.items(), start=1):
@@ -105,8 +105,13 @@ def run_members(
         opened[name].seconds = seconds
         workdir.seconds[name] = sum(seconds.values())
     if is_writer():
-        shutil.rmtree(workdir.path / "members" / TURNS, ignore_errors=True)
+        shutil.rmtree(folder_of(workdir.path, TURNS), ignore_errors=True)
     return {name: ran[name][0] for name in opened}
+
+
+def cores() -> int:
+    """How many cores can be shared out; one where the system pins no process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def run_member(member: Workdir) -> tuple[dict[str, float], dict[str, float]]:

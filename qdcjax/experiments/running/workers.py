@@ -1,7 +1,7 @@
 """Several runs at a time on one machine's CPU: processes, each with a share of its cores.
 
-Small programs gain little from a second core, so that two runs on a core each take hardly longer
-than one of them on both.
+Small programs gain little from a second core: two runs on a core each end long before the same two
+one after another on both (docs/rl_comparison.md).
 """
 
 import contextlib
@@ -188,7 +188,7 @@ def _portable(error: BaseException) -> BaseException:
     note = traceback.format_exc()
     try:
         found = pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its class does when it is made again
+    except (pickle.PickleError, TypeError, AttributeError):
         found = RuntimeError(f"{type(error).__name__}: {error}")
     found.add_note(note)
     return found
