@@ -27,7 +27,7 @@ def get_config(preset: str = "") -> ConfigDict:
         {
             "algorithm": "ppo",
             "reward": "sparse",
-            "iterations": 32,
+            "iterations": 24,
             "questions": 32,
             "epochs": 2,
             "kl": 0.05,
