@@ -29,6 +29,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.evaluation.calculator = config.rollouts.calculator = False  # it works on the host
     if preset != "smoke":
         config.sft.update(questions=30_000, steps=1_800)
+        config.policy_gradient.iterations = 24
     config.on_chip = ConfigDict({"seed": 0, "members_at_once": 1})
     del config.evaluate_at
     for field in ("batch_size", "buckets"):

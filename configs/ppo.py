@@ -27,7 +27,7 @@ def get_config(preset: str = "") -> ConfigDict:
         {
             "algorithm": "ppo",
             "reward": "sparse",
-            "iterations": 24,
+            "iterations": 16,
             "questions": 32,
             "epochs": 2,
             "kl": 0.05,

@@ -92,7 +92,12 @@ class Workdir:
             write_json(self.path / "config.json", {"config": self.config, **versions})
 
     def stage(
-        self, name: str, reads: Sequence[str], after: Sequence[str], make: Callable[[Path], None]
+        self,
+        name: str,
+        reads: Sequence[str],
+        after: Sequence[str],
+        make: Callable[[Path], None],
+        spent: float = 0.0,
     ) -> Path:
         """The folder of a finished stage, made by `make(folder)` where it is not there yet.
 
@@ -102,6 +107,7 @@ class Workdir:
           after: stages that it is made from.
           make: writes into the folder that it is given; called again with the same folder after
             a kill, where it may go on from what it finds.
+          spent: seconds that it took before, of what runs made together.
 
         Raises:
           StageChangedError: one line that names the field that differs.
@@ -123,7 +129,7 @@ class Workdir:
                         self._take_over(name, record)
                     wait_for_all(f"stage {name} was looked for in other runs")
                 if not (folder / RECORD).exists():
-                    self._make(name, record, make)
+                    self._make(name, record, make, spent)
         self.seconds[name] = _read_record(folder)["seconds"]
         return folder
 
@@ -306,7 +312,7 @@ class Workdir:
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
 
-    def _make(self, name: str, record: dict, make: Callable[[Path], None]) -> None:
+    def _make(self, name: str, record: dict, make: Callable[[Path], None], spent: float) -> None:
         """A stage, from where it was cut short."""
         folder = self.path / "stages" / name
         partial = folder.with_name(f"{name}.partial")
@@ -318,7 +324,7 @@ class Workdir:
             partial.mkdir()
             write_json(partial / RECORD, {**record, "seconds": 0.0})
         wait_for_all(f"stage {name} begins")
-        with self._timed(partial):
+        with self._timed(partial, spent):
             make(partial)
         wait_for_all(f"stage {name} is made")
         if is_writer():
@@ -348,7 +354,7 @@ class Workdir:
                 return
 
     @contextlib.contextmanager
-    def _timed(self, partial: Path):
+    def _timed(self, partial: Path, spent: float):
         """Adds the time spent to the stage's record, also when it is cut short."""
         began = time.perf_counter()
         try:
@@ -356,7 +362,7 @@ class Workdir:
         finally:
             if is_writer():
                 record = read_json(partial / RECORD)
-                record["seconds"] += time.perf_counter() - began
+                record["seconds"] += spent + time.perf_counter() - began
                 write_json(partial / RECORD, record)
 
 

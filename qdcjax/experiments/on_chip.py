@@ -4,6 +4,7 @@ The student, its evaluation and the report are those of runs at model scale; the
 is one pure function of a key and hyperparameters.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,13 +99,15 @@ def learn_members(
     """
     missing = [w for w in workdirs if not (w.path / "stages" / LEARNED).exists()]
     fields = [*FIELDS, "critic"] if "critic" in workdirs[0].config else FIELDS
-    found = {}
+    found, spent = {}, 0.0
     if missing:
+        began = time.perf_counter()
         params, history = trained([w.config for w in missing], problems, start)
         found = {
             workdir.path: jax.tree.map(lambda x: x[row], (params, history))  # noqa: B023
             for row, workdir in enumerate(missing)
         }
+        spent = (time.perf_counter() - began) / len(missing)
     diverged = [path for path, (_, history) in found.items() if history["finite"].min() < 1]
     for workdir in workdirs:
         if workdir.path in diverged:
@@ -118,7 +121,7 @@ def learn_members(
             )
             save_model(folder, StoredModel(start.model, params, start.tokenizer))
 
-        workdir.stage(LEARNED, fields, [after], make)
+        workdir.stage(LEARNED, fields, [after], make, spent)
     if diverged:
         first = int(np.argmin(found[diverged[0]][1]["finite"])) + 1
         raise NonFiniteUpdateError(

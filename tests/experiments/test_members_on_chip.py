@@ -1,5 +1,7 @@
 """Runs on the chip as stages of their folders."""
 
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -15,11 +17,16 @@ from qdcjax.workdir import Workdir
 
 
 def test_members_that_diverge_are_named_and_the_others_kept(tmp_path, policy, monkeypatch):
-    """The second of three, in its third iteration."""
+    """The second of three, in its third iteration; each took a third of the program's time."""
     history = {name: np.ones((3, 3)) for name in ("finite", "loss", "accuracy")}
     history["finite"][1, 2] = 0.5
     params = jax.tree.map(lambda x: np.stack([x] * 3), jax.device_get(policy.params))
-    monkeypatch.setattr(on_chip, "trained", lambda *_: (params, history))
+
+    def trained(*_):
+        time.sleep(0.6)
+        return params, history
+
+    monkeypatch.setattr(on_chip, "trained", trained)
     config = config_of.get_config("smoke").to_dict()
     workdirs = [Workdir(tmp_path / name, config) for name in "abc"]
     for workdir in workdirs:
@@ -28,6 +35,8 @@ def test_members_that_diverge_are_named_and_the_others_kept(tmp_path, policy, mo
         on_chip.learn_members(workdirs, [], policy, "student")
     made = [(workdir.path / "stages" / "learned").exists() for workdir in workdirs]
     assert made == [True, False, True]
+    seconds = [workdir.seconds["learned"] for workdir in (workdirs[0], workdirs[2])]
+    assert all(0.2 <= spent < 0.6 for spent in seconds), seconds
     assert len(read_metrics(tmp_path / "c" / METRICS_FILE, "learned/learn")) == 3
 
 
