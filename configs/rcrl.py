@@ -35,7 +35,7 @@ def get_config(preset: str = "") -> ConfigDict:
         del config.reward[field]
     if not preset:  # minutes on two CPU cores; the labels and longer lines take time to learn
         config.drafts.questions, config.reward.steps = 500, 200
-        config.finetune.steps = 600
+        config.rollouts.questions, config.finetune.steps = 600, 500
     config.predictions = ConfigDict(
         {
             "gain": {
