@@ -2,7 +2,7 @@
 
     python -m qdcjax.main --config=configs/rloo.py
 
-Expect, with seed 0, greedy accuracy to rise from 47 % to 85 % on test questions
+Expect, with seed 0, greedy accuracy to rise from 47 % to 83 % on test questions
 (docs/rl_comparison.md).
 """
 

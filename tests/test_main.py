@@ -78,7 +78,8 @@ STAGES_OF = {
     "configs/noise.py": {"predictions", "tokenizer"}
     | {f"{what}-add" for what in ("traces", "students", "greedy", "sampled")},
     "configs/rcrl.py": {"student", "predictions", "rollouts", "drafts", "orm", "values", "learned"}
-    | of_policies("start", "learned", "learned_bad", reference=False),
+    | of_policies("start", "learned", reference=False)
+    | {"greedy-test-learned_bad", "samples-test-learned_bad"},
 }
 STAGES = {Path(config).stem: stages for config, stages in STAGES_OF.items()}
 # Its stages are those of its members: see test_runs_of_runs.py.
