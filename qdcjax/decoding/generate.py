@@ -5,20 +5,15 @@ position and random key; nothing that a sample sees depends on its neighbours.
 """
 
 import dataclasses
+import functools
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from qdcjax.decoding.choose import choose, uniforms
-from qdcjax.models.cache import Cache
-from qdcjax.models.transformer import (
-    Transformer,
-    decode_step,
-    layer_params,
-    param_shapes,
-    prefill,
-)
+from qdcjax.models.cache import Cache, empty_cache
+from qdcjax.models.transformer import Transformer, decode_step, layer_params, prefill
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,37 +80,38 @@ def start(
       prompt_lengths: [B]; 0 marks an empty row, which is done at once.
       keys: [B, K] random keys of the samples.
     """
-    B, K, T = prompts.shape[0], decoding.samples, decoding.max_new_tokens
+    K, T = decoding.samples, decoding.max_new_tokens
+    begun = empty(model, *prompts.shape, decoding)
     logits, cache = prefill(model, params, prompts, jnp.maximum(prompt_lengths, 1), K, T)
-    lengths = jnp.zeros((B, K), jnp.int32)
     begin = len(decoding.begin)
-    queue = jnp.zeros((B, K, max(decoding.forced, begin, 1)), jnp.int32)
-    return Generation(
-        chosen=_choose(jnp.repeat(logits[:, None], K, axis=1), keys, lengths, decoding),
+    return begun.replace(
+        chosen=_choose(jnp.repeat(logits[:, None], K, axis=1), keys, begun.lengths, decoding),
         cache=cache,
-        lengths=lengths,
-        tokens=jnp.zeros((B, K, T), jnp.int32),
-        log_probs=jnp.zeros((B, K, T)),
-        kept_log_mass=jnp.zeros((B, K, T)),
-        sampled=jnp.zeros((B, K, T), bool),
-        done=jnp.broadcast_to((prompt_lengths == 0)[:, None], (B, K)),
-        paused=jnp.zeros((B, K), bool),
-        queue=queue.at[..., :begin].set(jnp.asarray(decoding.begin, jnp.int32)),
-        queued=jnp.full((B, K), begin, jnp.int32),
+        done=begun.done & (prompt_lengths == 0)[:, None],
+        queue=begun.queue.at[..., :begin].set(jnp.asarray(decoding.begin, jnp.int32)),
+        queued=begun.queued + begin,
     )
 
 
 def empty(model: Transformer, prompts: int, width: int, decoding: Decoding) -> Generation:
     """A state of B prompts of which none has begun: all done, to be filled by `insert`."""
-    shape = jax.eval_shape(
-        lambda params, tokens, lengths, keys: start(model, params, tokens, lengths, keys, decoding),
-        param_shapes(model),
-        jax.ShapeDtypeStruct((prompts, width), jnp.int32),
-        jax.ShapeDtypeStruct((prompts,), jnp.int32),
-        jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (prompts, decoding.samples))),
+    K, T = decoding.samples, decoding.max_new_tokens
+    of_samples = functools.partial(jnp.zeros, (prompts, K))
+    of_tokens = functools.partial(jnp.zeros, (prompts, K, T))
+    queue = (prompts, K, max(decoding.forced, len(decoding.begin), 1))
+    return Generation(
+        chosen=(of_samples(jnp.int32), of_samples(), of_samples()),
+        cache=empty_cache(model.config, prompts, width, K, T),
+        lengths=of_samples(jnp.int32),
+        tokens=of_tokens(jnp.int32),
+        log_probs=of_tokens(),
+        kept_log_mass=of_tokens(),
+        sampled=of_tokens(bool),
+        done=jnp.ones((prompts, K), bool),
+        paused=of_samples(bool),
+        queue=jnp.zeros(queue, jnp.int32),
+        queued=of_samples(jnp.int32),
     )
-    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-    return state.replace(done=jnp.ones_like(state.done))
 
 
 def insert(state: Generation, new: Generation, rows) -> Generation:

@@ -4,6 +4,8 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from qdcjax.models.config import TransformerConfig
+
 
 @flax.struct.dataclass
 class LayerCache:
@@ -58,3 +60,17 @@ class Cache:
         """P + S: positions that there is room for are below it."""
         layer = self.layers[0]
         return layer.prefix_keys.shape[2] + layer.keys.shape[3]
+
+
+def empty_cache(
+    config: TransformerConfig, prompts: int, width: int, samples: int, slots: int
+) -> Cache:
+    """A cache of B prompts of P tokens, with room for S tokens of each of K samples: all zeros."""
+    c = config
+    prefix = jnp.zeros((prompts, c.kv_heads, width, c.head_width), c.dtype)
+    own = jnp.zeros((prompts, samples, c.kv_heads, slots, c.head_width), c.dtype)
+    return Cache(
+        layers=(LayerCache(prefix, prefix, own, own),) * c.layers,
+        prefix_lengths=jnp.zeros(prompts, jnp.int32),
+        lengths=jnp.zeros((prompts, samples), jnp.int32),
+    )

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from qdcjax.models.attention import rotary_angles
-from qdcjax.models.cache import Cache, LayerCache
+from qdcjax.models.cache import Cache, empty_cache
 from qdcjax.models.config import REMAT_POLICIES, TransformerConfig
 from qdcjax.models.layers import Block, Projection, by_rows, make_norm, to_logits
 
@@ -213,12 +213,14 @@ def prefill(model: Transformer, params, tokens, lengths, samples: int, slots: in
     Returns:
       Output at each prompt's last token ([B, V] logits), and the `Cache`.
     """
-    c = model.config
     hidden, (keys, values) = model.apply({"params": params}, tokens, method="hidden")
     last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)[:, 0]
-    own = jnp.zeros((tokens.shape[0], samples, c.kv_heads, slots, c.head_width), c.dtype)
-    layers = tuple(LayerCache(keys[i], values[i], own, own) for i in range(c.layers))
-    cache = Cache(layers, lengths, jnp.zeros((tokens.shape[0], samples), jnp.int32))
+    cache = empty_cache(model.config, *tokens.shape, samples, slots)
+    layers = tuple(
+        layer.replace(prefix_keys=keys[i], prefix_values=values[i])
+        for i, layer in enumerate(cache.layers)
+    )
+    cache = cache.replace(layers=layers, prefix_lengths=lengths)
     return model.apply({"params": params}, last, method="output"), cache
 
 

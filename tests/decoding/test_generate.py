@@ -1,3 +1,5 @@
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,7 @@ import pytest
 
 from qdcjax.decoding import generate
 from qdcjax.decoding.programs import sample_keys
+from qdcjax.models.transformer import Transformer
 
 ROOM, SAMPLES = 10, 3
 COMPARED = ("tokens", "lengths", "log_probs", "kept_log_mass", "sampled", "done", "paused")
@@ -90,6 +93,17 @@ def test_all_past_a_samples_end_is_zero(early, policy):
     ends = (np.asarray(early["tokens"]) == policy.tokenizer.eos_id).sum(axis=-1)
     assert set(ends[:3].ravel().tolist()) == {0, 1}
     assert (lengths[:3][ends[:3] == 0] == ROOM).all(), "neither ended nor full"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_empty_state_is_like_one_that_has_read_prompts(policy, prompts, dtype):
+    model = Transformer(dataclasses.replace(policy.model.config, dtype=dtype))
+    decoding = generate.Decoding(SAMPLES, ROOM, temperature=1.0, begin=(5, 6), forced=4)
+    keys = jax.random.split(jax.random.key(0), (len(prompts[1]), SAMPLES))
+    start = lambda params: generate.start(model, params, *prompts, keys, decoding)  # noqa: E731
+    empty = generate.empty(model, *prompts[0].shape, decoding)
+    chex.assert_trees_all_equal_shapes_and_dtypes(empty, jax.eval_shape(start, policy.params))
+    assert empty.done.all()
 
 
 def test_an_empty_row_is_done_at_once(early):
