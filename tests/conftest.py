@@ -15,9 +15,9 @@ os.environ.setdefault(
     str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdcjax-tests"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Tests compile much and compute little: most of the compiler's passes are left out, and MLIR's
-# emitters, which newer versions have no switch for (they refuse this one).
-XLA_FLAGS = ["--xla_backend_optimization_level=1"]
+# Tests compile much and compute little: the compiler's passes are left out, and MLIR's emitters,
+# which newer versions have no switch for (they refuse this one).
+XLA_FLAGS = ["--xla_backend_optimization_level=0"]
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
     XLA_FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(XLA_FLAGS))
