@@ -90,9 +90,10 @@ def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) ->
 
 def _with_rival(ways: np.ndarray, m: int, g: int) -> np.ndarray:
     """ways [T, V] of t ties and v votes, times Σ_{v<g} C(m, v) x^v + C(m, g) x^g y."""
-    fewer = np.stack([np.convolve(row, _binomials(m)[:g]) for row in ways])
-    product = np.zeros((len(ways) + 1, ways.shape[1] + g))
-    product[:-1, : fewer.shape[1]] = fewer
+    T, V = ways.shape
+    product = np.zeros((T + 1, V + g))
+    for v, count in enumerate(_binomials(m)[:g]):
+        product[:-1, v : v + V] += count * ways
     product[1:, g:] += math.comb(m, g) * ways
     return product
 
