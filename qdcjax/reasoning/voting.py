@@ -67,6 +67,8 @@ def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) ->
     Raises:
       ValueError: not 1 ≤ k ≤ n, n too large, or gold is None.
     """
+    from scipy.signal import convolve2d  # here, for it would cost every program half a second
+
     n = len(answers)
     _check_k(n, k)
     if gold is None:
@@ -81,21 +83,13 @@ def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) ->
         free = dropped + sum(others) - sum(rivals)
         ways = _binomials(free)[None, : k - g + 1]
         for m in rivals:
-            ways = _with_rival(ways, m, g)[: k // g, : k - g + 1]
+            factor = np.zeros((2, g + 1))
+            factor[0, :g], factor[1, g] = _binomials(m)[:g], math.comb(m, g)
+            ways = convolve2d(ways, factor)[: k // g, : k - g + 1]
         if ways.shape[1] > k - g:
             ties = np.arange(len(ways))
             right += math.comb(gold_votes, g) * float(np.sum(ways[:, k - g] / (1 + ties)))
     return min(1.0, right / math.comb(n, k))
-
-
-def _with_rival(ways: np.ndarray, m: int, g: int) -> np.ndarray:
-    """ways [T, V] of t ties and v votes, times Σ_{v<g} C(m, v) x^v + C(m, g) x^g y."""
-    T, V = ways.shape
-    product = np.zeros((T + 1, V + g))
-    for v, count in enumerate(_binomials(m)[:g]):
-        product[:-1, v : v + V] += count * ways
-    product[1:, g:] += math.comb(m, g) * ways
-    return product
 
 
 def rerank_at_k(scores: ArrayLike, correct: ArrayLike, k: int) -> float:
