@@ -28,6 +28,7 @@ from qdcjax.training.processes import is_writer, wait_for_all
 
 RECORD = "stage.json"
 TURNS = ".turns"  # folder of files that siblings lock, beside theirs
+Make = Callable[[Path], None]  # writes a stage into the folder that it is given
 ABSENT = "nothing"  # in messages, for a field that is not there
 
 
@@ -92,12 +93,7 @@ class Workdir:
             write_json(self.path / "config.json", {"config": self.config, **versions})
 
     def stage(
-        self,
-        name: str,
-        reads: Sequence[str],
-        after: Sequence[str],
-        make: Callable[[Path], None],
-        spent: float = 0.0,
+        self, name: str, reads: Sequence[str], after: Sequence[str], make: Make, spent: float = 0.0
     ) -> Path:
         """The folder of a finished stage, made by `make(folder)` where it is not there yet.
 
@@ -312,7 +308,7 @@ class Workdir:
                     f"stage {name} in {self.path} was made from another {other}: use --redo={name}"
                 )
 
-    def _make(self, name: str, record: dict, make: Callable[[Path], None], spent: float) -> None:
+    def _make(self, name: str, record: dict, make: Make, spent: float) -> None:
         """A stage, from where it was cut short."""
         folder = self.path / "stages" / name
         partial = folder.with_name(f"{name}.partial")
@@ -322,9 +318,9 @@ class Workdir:
             for unmarked in (folder, partial, checkpoints):  # of a record that was deleted
                 shutil.rmtree(unmarked, ignore_errors=True)
             partial.mkdir()
-            write_json(partial / RECORD, {**record, "seconds": 0.0})
+            write_json(partial / RECORD, {**record, "seconds": spent})
         wait_for_all(f"stage {name} begins")
-        with self._timed(partial, spent):
+        with self._timed(partial):
             make(partial)
         wait_for_all(f"stage {name} is made")
         if is_writer():
@@ -354,7 +350,7 @@ class Workdir:
                 return
 
     @contextlib.contextmanager
-    def _timed(self, partial: Path, spent: float):
+    def _timed(self, partial: Path):
         """Adds the time spent to the stage's record, also when it is cut short."""
         began = time.perf_counter()
         try:
@@ -362,7 +358,7 @@ class Workdir:
         finally:
             if is_writer():
                 record = read_json(partial / RECORD)
-                record["seconds"] += spent + time.perf_counter() - began
+                record["seconds"] += time.perf_counter() - began
                 write_json(partial / RECORD, record)
 
 
