@@ -34,6 +34,11 @@ HOME = Path(os.environ["QDCJAX_TEST_RUNS"])
 # and the first passes.
 TO_THE_BIT = "--xla_backend_optimization_level=1"
 
+# What a fork need not import: the program, studies whose modules are nearly all, and what a run
+# with votes comes to import.
+STUDIES = ("sorm", "rl_comparison", "rcrl", "on_chip", "pretrain")
+IMPORTED = ["qdcjax.main", *(f"qdcjax.experiments.{study}" for study in STUDIES), "scipy.signal"]
+
 PYTHON = (sys.executable, "-m", "qdcjax.main")
 TWO_PROCESSES = (str(ROOT / "launch" / "processes.sh"), "2")
 
@@ -118,8 +123,7 @@ class _Fork:
 
     def __init__(self, argv: list[str], devices: int, xla_flags: str, said: Path):
         context = multiprocessing.get_context("forkserver")
-        studies = ("sorm", "rl_comparison", "rcrl", "on_chip", "pretrain")
-        context.set_forkserver_preload([f"qdcjax.experiments.{study}" for study in studies])
+        context.set_forkserver_preload(IMPORTED)
         files = [said / name for name in ("stdout", "stderr")]
         self._process = context.Process(target=_as_program, args=(argv, devices, xla_flags, *files))
         self._process.start()

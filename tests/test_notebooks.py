@@ -19,6 +19,8 @@ def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("eight") / "run"
     mesh = ("--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.mesh.tensor=2")
     short = ("--config.reward.seeds=(0,)", "--config.evaluation.splits=('test',)")
+    short += ("--config.evaluation.questions=8", "--config.drafts.questions=8")
+    short += ("--config.sft.steps=75", "--config.verify_many.prefixes=8")
     runs.run("configs/sorm.py:smoke", workdir, *mesh, *short, devices=8)  # fits eight only
     return workdir
 

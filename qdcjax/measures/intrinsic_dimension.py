@@ -165,14 +165,16 @@ def two_nn_of(
         raise ValueError(f"{n:,} points have their two neighbours at one distance, nearly all")
     heights = -np.log1p(-np.arange(1, kept + 1) / n) if fit == "linear" else None
 
-    def dimension_of(logs: np.ndarray) -> float:
-        x = np.sort(logs)[:kept]
+    def dimensions_of(logs: np.ndarray) -> np.ndarray:
+        """Of each row."""
+        x = np.sort(logs)[:, :kept]
         if fit == "likelihood":
-            return (kept - 1) / (x.sum() + (n - kept) * x[-1])
-        return x @ heights / (x @ x)
+            return (kept - 1) / (x.sum(axis=1) + (n - kept) * x[:, -1])
+        return x @ heights / np.square(x).sum(axis=1)
 
-    dimension, rng = dimension_of(logs), np.random.default_rng(0)
-    error = np.std([dimension_of(rng.choice(logs, n)) for _ in range(RESAMPLES)], ddof=1)
+    (dimension,) = dimensions_of(logs[None])
+    resampled = np.random.default_rng(0).choice(logs, (RESAMPLES, n))
+    error = np.std(dimensions_of(resampled), ddof=1)
     method = f"TwoNN, {fit}, {metric}, {n:,} points"
     scale = float(distances[:, 1].mean())
     return Estimate(float(dimension), float(error), dropped, scale, method)

@@ -63,9 +63,12 @@ def nearest(points: ArrayLike, k: int, metric: Metric = "euclidean") -> Neighbou
             f"k={k} needs at least {k + 1} different points, and there are {count:,}"
             + (f" ({dropped:,} of {len(given):,} equal another one)" if dropped else "")
         )
-    block = max(1, min(count, max(ROWS, CACHED // count), HELD // count))
-    blocks = np.arange(-(-count // block) * block).reshape(-1, block) % count
-    found = np.asarray(_nearest(jnp.asarray(x), jnp.asarray(blocks), k), np.float64)
+    # As many rows as were given, so that samples of one size share a program.
+    x = np.pad(x, ((0, dropped), (0, 0)))
+    rows = len(given)
+    block = max(1, min(rows, max(ROWS, CACHED // rows), HELD // rows))
+    blocks = np.arange(-(-rows // block) * block, dtype=np.int32).reshape(-1, block) % rows
+    found = np.asarray(_nearest(x, blocks, count, k), np.float64)
     chords = np.sqrt(found.reshape(-1, k)[:count])
     if metric == "cosine":
         chords = chords**2 / 2
@@ -114,10 +117,13 @@ def different(points: np.ndarray) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames="k")
-def _nearest(x: jax.Array, blocks: jax.Array, k: int) -> jax.Array:
-    """Squared distances [blocks, rows, k] of the points in each block, ascending."""
-    norms = jnp.sum(x * x, axis=1)
-    candidates = min(k + SPARE, len(x) - 1)
+def _nearest(x: jax.Array, blocks: jax.Array, count: jax.Array, k: int) -> jax.Array:
+    """Squared distances [blocks, rows, k] of the points in each block, ascending.
+
+    Those after the first `count` points are none.
+    """
+    norms = jnp.where(jnp.arange(len(x)) < count, jnp.sum(x * x, axis=1), jnp.inf)
+    candidates = min(k + SPARE, len(x))
 
     def of_block(rows):
         own = x[rows]
@@ -126,6 +132,8 @@ def _nearest(x: jax.Array, blocks: jax.Array, k: int) -> jax.Array:
         squares = squares.at[jnp.arange(len(rows)), rows].set(jnp.inf)
         near = smallest(squares, candidates)
         exact = jnp.sum((own[:, None] - x[near]) ** 2, axis=-1)
+        others = jnp.isfinite(jnp.take_along_axis(squares, near, axis=1))
+        exact = jnp.where(others, exact, jnp.inf)
         return jnp.sort(exact, axis=1)[:, :k]
 
     return jax.lax.map(of_block, blocks)

@@ -5,6 +5,7 @@ A document is a text; which ones there are, and their order, is a function of th
 
 import dataclasses
 import gzip
+import os
 import random
 import sysconfig
 from collections.abc import Iterator
@@ -91,11 +92,11 @@ class Files:
         folder = Path(self.folder)
         if not folder.is_dir():
             raise ValueError(f"folder={self.folder}: there is no such folder")
-        for path in folder.rglob("*"):
-            inner = path.relative_to(folder)
-            wanted = path.name.removesuffix(".gz").endswith(self.suffixes) and path.is_file()
-            if wanted and not set(inner.parts) & set(self.leave_out):
-                yield path
+        for parent, folders, names in os.walk(folder):
+            folders[:] = set(folders) - set(self.leave_out)
+            for path in (Path(parent, name) for name in names):
+                if path.name.removesuffix(".gz").endswith(self.suffixes) and path.is_file():
+                    yield path
 
 
 def standard_library() -> Files:

@@ -81,6 +81,17 @@ def test_points_that_equal_another_one_are_dropped_and_counted():
     assert mle(np.concatenate([x, 2 * x[:9]]), metric="cosine").dropped == 9
 
 
+def test_samples_of_one_size_share_a_program_whatever_is_dropped():
+    x = sphere(3, 8, 23)
+    neighbours._nearest.clear_cache()
+    for kept in (23, 20, 14, 10):
+        again = np.resize(x[:kept], x.shape)
+        found = nearest(again, 9)
+        assert found.dropped == 23 - kept
+        np.testing.assert_allclose(found.distances, all_distances(x[:kept])[:, :9], rtol=1e-5)
+    assert neighbours._nearest._cache_size() == 1
+
+
 def test_mle_by_hand():
     # Of two neighbours at r < R the point's own estimate is 1 / log(R / r).
     logs = np.log([3 / 1, 2 / 1, 3 / 2, 6 / 4])
