@@ -95,7 +95,7 @@ def smoke(config: ConfigDict) -> None:
     config.task.update(min_depth=1, max_depth=2, largest=10)
     config.tokenizer.vocab_size = 420
     config.policy.update(width=32, head_width=16, mlp_width=96)
-    config.sft.update(questions=600, validation_questions=20, steps=150, batch_size=8)
+    config.sft.update(questions=600, validation_questions=20, steps=150, batch_size=16)
     config.sft.optimizer.learning_rate = 2e-2
     config.sft.update(microbatches=1, buckets=1, checkpoint_every=75, evaluate_every=75)
     config.evaluation.update(questions=24, samples=4, max_new_tokens=64, batch_size=96)
