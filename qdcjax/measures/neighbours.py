@@ -63,9 +63,9 @@ def nearest(points: ArrayLike, k: int, metric: Metric = "euclidean") -> Neighbou
             f"k={k} needs at least {k + 1} different points, and there are {count:,}"
             + (f" ({dropped:,} of {len(given):,} equal another one)" if dropped else "")
         )
-    # As many rows as were given, so that samples of one size share a program.
-    x = np.pad(x, ((0, dropped), (0, 0)))
-    rows = len(given)
+    # Samples of like numbers of different points share a program, at less than twice the rows.
+    rows = min(len(given), 1 << (count - 1).bit_length())
+    x = np.pad(x, ((0, rows - count), (0, 0)))
     block = max(1, min(rows, max(ROWS, CACHED // rows), HELD // rows))
     blocks = np.arange(-(-rows // block) * block, dtype=np.int32).reshape(-1, block) % rows
     found = np.asarray(_nearest(x, blocks, count, k), np.float64)

@@ -94,8 +94,9 @@ class Files:
             raise ValueError(f"folder={self.folder}: there is no such folder")
         for parent, folders, names in os.walk(folder):
             folders[:] = set(folders) - set(self.leave_out)
-            for path in (Path(parent, name) for name in names):
-                if path.name.removesuffix(".gz").endswith(self.suffixes) and path.is_file():
+            for name in names:
+                path = Path(parent, name)
+                if name.removesuffix(".gz").endswith(self.suffixes) and path.is_file():
                     yield path
 
 

@@ -81,15 +81,15 @@ def test_points_that_equal_another_one_are_dropped_and_counted():
     assert mle(np.concatenate([x, 2 * x[:9]]), metric="cosine").dropped == 9
 
 
-def test_samples_of_one_size_share_a_program_whatever_is_dropped():
+def test_samples_of_like_numbers_of_points_share_a_program():
     x = sphere(3, 8, 23)
     neighbours._nearest.clear_cache()
-    for kept in (23, 20, 14, 10):
+    for kept, programs in ((23, 1), (20, 1), (17, 1), (16, 2), (14, 2), (10, 2)):
         again = np.resize(x[:kept], x.shape)
         found = nearest(again, 9)
         assert found.dropped == 23 - kept
         np.testing.assert_allclose(found.distances, all_distances(x[:kept])[:, :9], rtol=1e-5)
-    assert neighbours._nearest._cache_size() == 1
+        assert neighbours._nearest._cache_size() == programs
 
 
 def test_mle_by_hand():
