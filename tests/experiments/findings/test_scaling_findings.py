@@ -20,7 +20,7 @@ PARAMETERS = {"narrow": 100, "slim": 400, "base": 1_600}
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     """Fits take most of the time of these tests."""
-    few = functools.partial(resampled_exponents, resamples=12)
+    few = functools.partial(resampled_exponents, resamples=40)
     monkeypatch.setattr(scaling_laws, "resampled_exponents", few)
 
 
