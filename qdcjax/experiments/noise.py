@@ -22,7 +22,6 @@ from qdcjax.experiments.stages.noise_data import (
     Cells,
     Copies,
     fields_of,
-    members_of,
     noised_copy,
     noises_of,
 )
@@ -53,7 +52,7 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     if prompting.shots:
         for name, of in tasks.items():
             answers[name, "prompted"] = prompt(config, workdir, name, of, prompting, mesh)
-    found = find(seeds_of(config), cells, copies, answers, predictions, prompting.contexts())
+    found = find(config["seeds"], cells, copies, answers, predictions, prompting.contexts())
     return publish.publish(
         workdir,
         lambda: noise_report.report(workdir, found),
@@ -75,32 +74,12 @@ def check(config: Mapping[str, Any], mesh: Mesh) -> tuple[dict[str, Tasks], dict
     tasks, cells, prompting = {}, {}, prompting_of(config)
     asked = max(config["evaluation"]["questions"], prompting.questions if prompting.shots else 0)
     for operation, fields in config["operations"].items():
-        tasks[operation] = {seed: task_of(config, operation, seed) for seed in seeds_of(config)}
+        tasks[operation] = {seed: task_of(config, operation, seed) for seed in config["seeds"]}
         for task in tasks[operation].values():
             task.problems("test", asked)  # raises where there are fewer
         cells[operation] = cells_of(operation, fields.get("cells", every), every)
         settings_of(config, operation, mesh)
     return tasks, cells
-
-
-def seeds_of(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """All seeds, those that only some cells have last.
-
-    Raises:
-      ValueError: one comes twice, or `more` has seeds without cells, or a cell that is not there.
-    """
-    seeds, more = (*config["seeds"], *config["more"]["seeds"]), config["more"]
-    if not config["seeds"] or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds={seeds}, more.seeds included, must be different numbers")
-    if bool(more["seeds"]) != bool(more["cells"]):
-        raise ValueError("more.seeds and more.cells belong together: one of them is empty")
-    for name in more["cells"]:
-        if name not in config["cells"]:
-            raise ValueError(f"more.cells: {name!r} is no cell")
-        for part in config["cells"][name].get("mixes", ()):
-            if part not in more["cells"]:
-                raise ValueError(f"more.cells: {name!r} mixes {part!r}, which is not among them")
-    return seeds
 
 
 def cells_of(operation: str, names: Collection[str], every: Cells) -> dict[str, Cell]:
@@ -140,20 +119,15 @@ def traces(
     cells: Cells,
 ) -> dict[int, Copies]:
     """Table `traces-<operation>`: the training problems of each seed, clean and with each noise."""
-    count, asked = config["questions"], members_of(config, cells)
+    noises, count = [CLEAN, *noises_of(cells)], config["questions"]
     problems = functools.cache(lambda seed: tasks[seed].problems("train", count))
 
     def make(part: tuple) -> dict[str, list]:
         seed, noise = part
         return noised_copy(tasks[seed], problems(seed), noise)
 
-    noises = {
-        seed: [CLEAN, *noises_of({name: cells[name] for name, of in asked if of == seed})]
-        for seed in tasks
-    }
-    parts = [(seed, noise) for seed, of in noises.items() for noise in of]
-    fields = ["seeds", "more", "questions", "cells"]
-    fields += fields_of(config["operations"], operation, "cells")
+    parts = list(itertools.product(config["seeds"], noises))
+    fields = ["seeds", "questions", "cells", *fields_of(config["operations"], operation, "cells")]
     table = workdir.table(f"traces-{operation}", fields, [], lambda: parts, make)
     questions, responses, survived = (
         {part: table[name][at * count : (at + 1) * count] for at, part in enumerate(parts)}
@@ -162,8 +136,8 @@ def traces(
     return {
         seed: Copies(
             questions[seed, CLEAN],
-            {noise: responses[seed, noise] for noise in of},
-            {noise: sum(survived[seed, noise]) / count for noise in of},
+            {noise: responses[seed, noise] for noise in noises},
+            {noise: sum(survived[seed, noise]) / count for noise in noises},
         )
-        for seed, of in noises.items()
+        for seed in config["seeds"]
     }

@@ -74,8 +74,6 @@ def check(config: Mapping[str, Any]) -> None:
         for name in names:
             if name not in known:
                 raise ValueError(f"{field}: {name} is none of {', '.join(known) or 'none'}")
-    if not config["seeds"] or len(set(config["seeds"])) < len(config["seeds"]):
-        raise ValueError(f"seeds={config['seeds']} must be different numbers, at least one")
 
 
 def sizes_of(config: Mapping[str, Any]) -> list[str]:

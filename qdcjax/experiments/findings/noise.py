@@ -22,8 +22,7 @@ class Answers:
     Attributes:
       cells: operation → name → cell.
       right: (operation, way, cell) → [S, N] the share of right answers to each question of a seed.
-        Some cells have the first seeds only. Prompted, the cell is a context, and questions are the
-        first of those.
+        Prompted, the cell is a context, and questions are the first of those.
       questions: operation → [S][N] names of the questions.
     """
 
@@ -45,16 +44,15 @@ class Answers:
     ) -> Interval:
         """Σ weight · accuracy, of (way, cell); the mean over operations that have all of them.
 
-        Paired by question within a seed, over the first seeds and questions, which all have; over
+        Paired by question within a seed, over the first questions, which all were asked; over
         several seeds Student's interval. Undetermined where there is no such operation.
         """
         asked = [name for name in operations if all((name, *of) in self.right for of in weights)]
         if not asked:
             return NOT_MEASURED
-        shapes = [self.right[name, *of].shape for name in asked for of in weights]
-        have, count = (min(sizes) for sizes in zip(*shapes, strict=True))
+        count = min(self.right[name, *of].shape[1] for name in asked for of in weights)
         seeds = []
-        for seed in range(have):
+        for seed in range(len(self.questions[asked[0]])):
             values = [
                 sum(weight * self.right[name, *of][seed, :count] for of, weight in weights.items())
                 for name in asked
@@ -92,7 +90,7 @@ def find(
     """Measures everything after the last answer.
 
     Args:
-      seeds: all of them, those that only some cells have last.
+      seeds: of the config.
       cells: operation → name → cell.
       copies: operation → seed → training problems.
       answers: (operation, way) → table of answers; the way is greedy, sampled or prompted.
@@ -128,10 +126,8 @@ def answers_of(
         of_cell, of_seed, names, correct = columns
         for cell in dict.fromkeys(of_cell.tolist()):
             rows = [(of_cell == cell) & (of_seed == seed) for seed in seeds]
-            rows = [of for of in rows if of.any()]
             asked = [list(dict.fromkeys(names[of].tolist())) for of in rows]
-            if len(asked) > len(questions.get(operation, ())):
-                questions[operation] = asked
+            questions.setdefault(operation, asked)
             right[operation, way, cell] = np.stack(
                 [
                     correct[of].astype(float).reshape(len(own), -1).mean(axis=1)

@@ -87,6 +87,9 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: one line that names the field.
     """
+    seeds = config.get("seeds", (0,))
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds={tuple(seeds)} must be different numbers, at least one")
     if "algorithms" in config:  # of runs that are checked when they are made
         return
     for section in filter(config.__contains__, ("task", "corpus")):

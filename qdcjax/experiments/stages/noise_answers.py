@@ -42,5 +42,5 @@ def answer(
         task = tasks[member[1]]
         return task, task.problems("test", config["evaluation"]["questions"])
 
-    fields = ["seeds", "more", "evaluation", *fields_of(config["operations"], operation)]
+    fields = ["seeds", "evaluation", *fields_of(config["operations"], operation)]
     return ask(workdir, f"{way}-{operation}", fields, students, asked, settings, mesh)

@@ -1,11 +1,9 @@
 """Training data of the noise study: clean traces, noised copies, and what a cell takes of them."""
 
 import dataclasses
-import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -77,18 +75,6 @@ class Copies:
     questions: Sequence[str]
     responses: Mapping[Noise, Sequence[str]]
     survived: Mapping[Noise, float]
-
-
-def members_of(config: Mapping[str, Any], cells: Cells) -> list[tuple[str, int]]:
-    """Cell and seed of an operation's students: every cell has `seeds`, some have `more` of them.
-
-    Args:
-      config: of the study.
-      cells: of the operation.
-    """
-    more = [name for name in cells if name in config["more"]["cells"]]
-    of_all = itertools.product(cells, config["seeds"])
-    return [*of_all, *itertools.product(more, config["more"]["seeds"])]
 
 
 def fields_of(operations: Mapping[str, Mapping], name: str, *own: str) -> list[str]:

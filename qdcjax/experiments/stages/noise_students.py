@@ -1,6 +1,7 @@
 """Students of the noise study: what they begin from, and how each learns its training set."""
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from qdcjax.experiments.stages.noise_data import (
     documents,
     examples_of,
     fields_of,
-    members_of,
     train_tokenizer,
 )
 from qdcjax.experiments.stages.policies import load_policy, mark_source
@@ -95,7 +95,7 @@ def from_scratch(
     mesh: Mesh,
 ) -> Students:
     """Stage `students-<operation>`: its students, which learn in one program."""
-    name, members = scratch_stage(operation), members_of(config, cells)
+    name, members = scratch_stage(operation), list(itertools.product(cells, config["seeds"]))
     model = Transformer(fine_tuning.own_shape(config, tokenizer.vocab_size))
     settings = settings_of(config, operation, mesh)
 
@@ -124,7 +124,7 @@ def fine_tuned(
     """Stages `<operation>-<cell>-<seed>`: from a pretrained model, one after another."""
     source = pretrained.find(config["policy"]["pretrained"])
     mark_source(workdir, source, name="pretrained")
-    members = {name: members_of(config, cells[name]) for name in copies}
+    members = {name: list(itertools.product(cells[name], config["seeds"])) for name in copies}
     if missing(workdir, [tuned_stage(name, of) for name in copies for of in members[name]]):
         check_lengths(config, copies, load_policy(config, source, mesh).tokenizer, mesh)
 
@@ -190,7 +190,7 @@ def training_set(
 def training_fields(config: Mapping[str, Any], operation: str) -> list[str]:
     """Config fields that an operation's students depend on."""
     own = fields_of(config["operations"], operation, "cells", "students")
-    return ["seeds", "more", "questions", "cells", "policy", "students", *own]
+    return ["seeds", "questions", "cells", "policy", "students", *own]
 
 
 def settings_of(config: Mapping[str, Any], operation: str, mesh: Mesh) -> TrainSettings:

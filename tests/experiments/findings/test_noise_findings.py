@@ -68,28 +68,6 @@ def test_seeds_have_their_own_questions():
     assert (accuracy.low, accuracy.value, accuracy.high) == (0, 0.75, 1), "a share is in 0…1"
 
 
-def test_a_cell_of_more_seeds_is_held_against_another_on_the_seeds_of_both():
-    found = answers({("add", "greedy", "clean"): [[1, 0], [1, 1], [1, 1]]}, seeds=3)
-    found.right["add", "greedy", "line90"] = np.array([[0.0, 0.0], [1.0, 1.0]])
-    assert found.accuracy("add", "greedy", "clean").value == pytest.approx(2.5 / 3)
-    weights = {("greedy", "clean"): 1.0, ("greedy", "line90"): -1.0}
-    assert found.contrast(weights, ["add"]).value == 0.25
-    assert "2 seeds" in found.contrast(weights, ["add"]).method
-
-
-def test_a_table_of_cells_with_more_seeds():
-    rows = [
-        {"cell": cell, "seed": seed, "problem_id": f"{seed}/0", "correct": True}
-        for cell, seeds in {"answer": (3,), "clean": (3, 5)}.items()
-        for seed in seeds
-    ]
-    table = datasets.Dataset.from_list(rows)
-    found = answers_of((3, 5), {"add": CELLS}, {("add", "greedy"): table})
-    assert found.right["add", "greedy", "answer"].tolist() == [[1]]
-    assert found.right["add", "greedy", "clean"].tolist() == [[1], [1]]
-    assert found.questions["add"] == [["3/0"], ["5/0"]]
-
-
 def test_tables_become_shares_of_right_answers():
     """Two samples of each of two questions, for two seeds."""
     rows = [

@@ -1,5 +1,7 @@
 """Config sections become settings; a field that nothing reads is named before a run begins."""
 
+import re
+
 import pytest
 
 from configs import (
@@ -12,6 +14,7 @@ from configs import (
     pretrain,
     rcrl,
     refinement,
+    rl_comparison,
     rloo,
     scaling_laws,
     self_improvement,
@@ -55,6 +58,14 @@ def test_a_misspelt_field_of_any_section_is_named(section):
     fields["topk"] = 5
     with pytest.raises(ValueError, match=rf"^{section}\.topk is no field of this section: it has"):
         from_config.check(config)
+
+
+@pytest.mark.parametrize("seeds", [(), (0, 1, 0)])
+@pytest.mark.parametrize("config", [noise, rl_comparison], ids=["noise", "rl_comparison"])
+def test_the_same_seed_twice_or_none_is_told(config, seeds):
+    fields = config.get_config("smoke").to_dict() | {"seeds": seeds}
+    with pytest.raises(ValueError, match=rf"^seeds={re.escape(str(seeds))} must be different num"):
+        from_config.check(fields)
 
 
 @pytest.mark.parametrize("study", ["ppo", "rloo", "grpo"])

@@ -7,14 +7,12 @@ import pytest
 
 from configs import noise as config_of
 from qdcjax.data.packing import pack
-from qdcjax.experiments import noise
 from qdcjax.experiments.stages.noise_data import (
     CLEAN,
     Cell,
     Copies,
     documents,
     examples_of,
-    members_of,
     train_tokenizer,
 )
 from qdcjax.experiments.stages.noise_students import check_lengths, settings_of
@@ -68,30 +66,3 @@ def test_students_of_one_program_need_one_length():
         settings_of(config, "add", MESH)
     config["policy"]["pretrained"] = "smollm2"
     assert settings_of(config, "add", MESH).pack == 0
-
-
-def test_some_cells_have_more_seeds():
-    config = config_of.get_config("smoke").to_dict()
-    config["more"] = {"seeds": (7, 8), "cells": ("clean", "line90")}
-    cells = {"answer": Cell(form="answer"), "clean": Cell()}
-    expected = [("answer", 0), ("clean", 0), ("clean", 7), ("clean", 8)]
-    assert members_of(config, cells) == expected
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"seeds": (0,), "cells": ("clean",)}, "must be different numbers"),
-        ({"seeds": (1,), "cells": ()}, "belong together"),
-        ({"seeds": (1,), "cells": ("nothing",)}, "more.cells: 'nothing' is no cell"),
-        (
-            {"seeds": (1,), "cells": ("without_dynamic",)},
-            "more.cells: 'without_dynamic' mixes 'character50', which is not among them",
-        ),
-    ],
-)
-def test_more_seeds_that_can_not_be_are_told_in_one_line(more, words):
-    config = config_of.get_config("smoke").to_dict()
-    config["more"] = more
-    with pytest.raises(ValueError, match=words):
-        noise.check(config, MESH)
