@@ -24,6 +24,7 @@ import datasets
 
 from qdcjax.files import in_turn, link, quiet, read_json, write_json, write_part
 from qdcjax.reporting.metrics import copy_records
+from qdcjax.reporting.progress import progress
 from qdcjax.training.processes import is_writer, wait_for_all
 
 RECORD = "stage.json"
@@ -169,9 +170,13 @@ class Workdir:
             missing = {done: part for done, part in pieces.items() if not done.exists()}
             wait_for_all(f"table {name} goes on")
             earlier = lambda n: datasets.load_from_disk(str(folder / f"part-{n:05d}"))  # noqa: E731
-            for done, part in missing.items():
-                write_part(done, make(part, earlier))
-                wait_for_all(f"a part of table {name} is stored")
+            shown = progress(len(pieces), name, "parts", done=len(pieces) - len(missing))
+            with shown if len(pieces) > 1 else contextlib.nullcontext() as bar:
+                for done, part in missing.items():
+                    write_part(done, make(part, earlier))
+                    wait_for_all(f"a part of table {name} is stored")
+                    if bar:
+                        bar.advance()
             if is_writer():
                 write_json(folder / RECORD, read_json(folder / RECORD) | {"parts": len(pieces)})
 

@@ -12,6 +12,7 @@ import pytest
 import runs
 
 from qdcjax.files import hold
+from qdcjax.reporting import progress
 from qdcjax.workdir import StageChangedError, Workdir
 
 SORM = "configs/sorm.py:smoke"
@@ -248,6 +249,18 @@ def test_a_killed_table_goes_on_with_the_next_part(tmp_path):
     (tmp_path / "stages" / "numbers.partial" / "part-00002.half").mkdir()  # cut while it wrote
     assert table(Workdir(tmp_path, CONFIG), fails=None)["part"] == [1, 2, 2, 3, 3, 3]
     assert made == [1, 2, 3]
+
+
+def test_a_table_says_how_many_parts_it_has_of_those_made_before_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_WORTH_A_LINE", 0.0)
+    with pytest.raises(ZeroDivisionError):
+        Workdir(tmp_path, CONFIG).table("n", ["b"], [], lambda: [2, 1, 0], lambda n: {"n": [1 // n]})
+    capsys.readouterr()
+    Workdir(tmp_path, CONFIG).table("n", ["b"], [], lambda: [2, 1, 0], lambda n: {"n": [n]})
+    assert "n: 3/3 parts\n" in capsys.readouterr().err
+    Workdir(tmp_path, CONFIG).table("n", ["b"], [], lambda: [2, 1, 0], lambda n: {"n": [n]})
+    Workdir(tmp_path, CONFIG).table("one", ["b"], [], lambda: [2], lambda n: {"n": [n]})
+    assert capsys.readouterr().err == "", "nothing is made, or in one part"
 
 
 def test_rounds_that_are_killed_follow_from_those_that_were_stored(tmp_path):

@@ -1,6 +1,7 @@
 """Progress of work that takes longer than five seconds: a bar, or plain lines in a log file."""
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -84,8 +85,9 @@ def progress(
 ) -> Iterator[Meter]:
     """Shows the progress of the work inside the `with` block on standard error of process 0.
 
-    A terminal gets a bar. Anything else (CI, a log file) gets a plain line at most every 15
-    seconds, and one at the end of work that took over five.
+    A terminal gets a bar, which work inside other work has below that one's. Anything else (CI, a
+    log file) gets a plain line at most every 15 seconds, and one at the end of work that took over
+    five.
 
         with progress(total=1800, description="student", unit="steps") as meter:
             for step in range(1800):
@@ -99,13 +101,18 @@ def progress(
       console: where to show it; standard error by default.
       clock: seconds, for tests.
     """
-    console = console or Console(stderr=True, quiet=jax.process_index() > 0)
+    console = console or _standard_error()
     if console.quiet:
         yield Meter(total, unit, done, lambda meter: None, lambda text: None, clock)
     elif console.is_terminal:
         yield from _bar(total, description, unit, done, console, clock)
     else:
         yield from _lines(total, description, unit, done, console, clock)
+
+
+@functools.cache  # bars share the screen where they share a console
+def _standard_error() -> Console:
+    return Console(stderr=True, quiet=jax.process_index() > 0)
 
 
 def _bar(total, description, unit, done, console, clock) -> Iterator[Meter]:

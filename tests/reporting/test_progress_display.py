@@ -63,6 +63,17 @@ def test_a_terminal_gets_a_bar():
     assert "━" in text and "30/30 steps · 2,000 tokens/s" in text
 
 
+def test_work_inside_other_work_has_a_bar_below_it():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    with progress(2, "table", "parts", console=console) as parts:
+        for part in range(2):
+            with progress(1, f"student {part}", "samples", console=console) as samples:
+                samples.advance()
+            parts.advance()
+    assert "1/1 samples" in out.getvalue() and "2/2 parts" in out.getvalue()
+
+
 def test_standard_error_is_used_by_default(capsys):
     clock = Clock()
     with progress(1, "orm", clock=clock) as meter:
