@@ -143,7 +143,7 @@ def study(config: ConfigDict) -> None:
         {
             "longest": 2,
             "hidden": ("+",),
-            "students": {"steps": 5_400, "batch_size": 4, "pack": 160},
+            "students": {"steps": 4_200, "batch_size": 4, "pack": 160},
             "cells": (*eight, *filtering()),
         }
     )
