@@ -130,7 +130,7 @@ def smoke(config: ConfigDict) -> None:
 
 
 def study(config: ConfigDict) -> None:
-    """Four seeds of three operations × eight cells: N1 to N6, in 3 hours on two slow CPU cores.
+    """Four seeds of three operations × eight cells: N1 to N6, 2 h 42 min on two slow CPU cores.
 
     Sums have students of fewer documents too (N5), sums and products of filtered ones (N6).
     """

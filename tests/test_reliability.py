@@ -253,14 +253,18 @@ def test_a_killed_table_goes_on_with_the_next_part(tmp_path):
 
 def test_a_table_says_how_many_parts_it_has_of_those_made_before_too(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_WORTH_A_LINE", 0.0)
+
+    def table(name: str, parts: list[int], make: Callable[[int], int]) -> str:
+        workdir = Workdir(tmp_path, CONFIG)
+        workdir.table(name, ["b"], [], lambda: parts, lambda n: {"n": [make(n)]})
+        return capsys.readouterr().err
+
     with pytest.raises(ZeroDivisionError):
-        Workdir(tmp_path, CONFIG).table("n", ["b"], [], lambda: [2, 1, 0], lambda n: {"n": [1 // n]})
+        table("n", [2, 1, 0], lambda n: 1 // n)
     capsys.readouterr()
-    Workdir(tmp_path, CONFIG).table("n", ["b"], [], lambda: [2, 1, 0], lambda n: {"n": [n]})
-    assert "n: 3/3 parts\n" in capsys.readouterr().err
-    Workdir(tmp_path, CONFIG).table("n", ["b"], [], lambda: [2, 1, 0], lambda n: {"n": [n]})
-    Workdir(tmp_path, CONFIG).table("one", ["b"], [], lambda: [2], lambda n: {"n": [n]})
-    assert capsys.readouterr().err == "", "nothing is made, or in one part"
+    assert "n: 3/3 parts\n" in table("n", [2, 1, 0], lambda n: n)
+    assert table("n", [2, 1, 0], lambda n: n) == "", "nothing is made"
+    assert table("one", [2], lambda n: n) == "", "its own work shows its progress"
 
 
 def test_rounds_that_are_killed_follow_from_those_that_were_stored(tmp_path):

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from qdcjax.reporting.progress import progress
+from qdcjax.reporting.progress import _standard_error, progress
 
 
 class Clock:
@@ -63,15 +63,24 @@ def test_a_terminal_gets_a_bar():
     assert "━" in text and "30/30 steps · 2,000 tokens/s" in text
 
 
-def test_work_inside_other_work_has_a_bar_below_it():
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=120)
-    with progress(2, "table", "parts", console=console) as parts:
+@pytest.fixture
+def terminal(monkeypatch):
+    """Standard error as a terminal, for one test."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    _standard_error.cache_clear()
+    yield
+    _standard_error.cache_clear()
+
+
+def test_work_inside_other_work_has_a_bar_below_it(capsys, terminal):
+    with progress(2, "table", "parts") as parts:
         for part in range(2):
-            with progress(1, f"student {part}", "samples", console=console) as samples:
+            with progress(1, f"student {part}", "samples") as samples:
                 samples.advance()
             parts.advance()
-    assert "1/1 samples" in out.getvalue() and "2/2 parts" in out.getvalue()
+    shown = capsys.readouterr().err
+    assert "1/1 samples" in shown and "2/2 parts" in shown
+    assert "\x1b[1A" in shown, "two bars in one picture, so that the cursor goes up a line"
 
 
 def test_standard_error_is_used_by_default(capsys):
