@@ -23,7 +23,7 @@ from typing import Any
 import datasets
 
 from qdcjax.files import in_turn, link, quiet, read_json, write_json, write_part
-from qdcjax.reporting.metrics import copy_records
+from qdcjax.reporting.metrics import copy_records, drop_records
 from qdcjax.reporting.progress import progress
 from qdcjax.training.processes import is_writer, wait_for_all
 
@@ -322,6 +322,7 @@ class Workdir:
         if is_writer() and not (partial / RECORD).exists():
             for unmarked in (folder, partial, checkpoints):  # of a record that was deleted
                 shutil.rmtree(unmarked, ignore_errors=True)
+            drop_records(self.path, name)
             partial.mkdir()
             write_json(partial / RECORD, {**record, "seconds": spent})
         wait_for_all(f"stage {name} begins")

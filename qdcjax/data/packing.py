@@ -1,6 +1,6 @@
 """Several examples in one row, so that no token of a batch is padding but at the ends of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,16 +36,66 @@ def pack(examples: Sequence[Example], length: int) -> list[Example]:
             row = with_room[room].pop()
         rows[row].append(int(number))
         with_room[room - size].append(row)
-    return [_row([examples[number] for number in row], length) for row in rows]
+    return _filled(examples, rows, lengths, length)
 
 
-def _row(examples: Sequence[Example], length: int) -> Example:
-    sizes = [len(example["tokens"]) for example in examples]
+def _filled(
+    examples: Sequence[Example], rows: Sequence[Sequence[int]], lengths: np.ndarray, length: int
+) -> list[Example]:
+    """Rows of examples, given as their numbers: all fields of all rows are written at once."""
+    if not rows:
+        return []
     for name, value in examples[0].items():
         if np.ndim(value) != 1:
             raise ValueError(f"pack: field {name} has {np.ndim(value)} axes and must have one")
-    fields = {name: [example[name] for example in examples] for name in examples[0]}
-    fields["segment_ids"] = [np.full(size, i + 1, np.int32) for i, size in enumerate(sizes)]
-    fields["positions"] = [np.arange(size, dtype=np.int32) for size in sizes]
-    whole = {name: np.concatenate(parts) for name, parts in fields.items()}
-    return {name: np.pad(field, (0, length - len(field))) for name, field in whole.items()}
+    order = np.concatenate(rows)
+    sizes = lengths[order]
+    positions = _counted(sizes)
+    row = np.repeat(np.arange(len(rows)), [lengths[of].sum() for of in rows])
+    at = row, _counted(np.bincount(row))
+    fields = {name: np.concatenate([examples[n][name] for n in order]) for name in examples[0]}
+    fields["segment_ids"] = np.repeat(_counted([len(of) for of in rows]) + 1, sizes)
+    fields["positions"] = positions
+    whole = {}
+    for name, values in fields.items():
+        kind = np.int32 if name in ("segment_ids", "positions") else values.dtype
+        whole[name] = np.zeros((len(rows), length), kind)
+        whole[name][at] = values
+    return _apart(whole)
+
+
+def _counted(sizes: Sequence[int]) -> np.ndarray:
+    """0, 1, … of each size, one after another."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+
+
+def _apart(fields: Mapping[str, np.ndarray]) -> list[Example]:
+    """Name → [N, T], as N rows that share its memory."""
+    count = len(next(iter(fields.values())))
+    return [{name: of[row] for name, of in fields.items()} for row in range(count)]
+
+
+def trim(rows: Sequence[Example]) -> list[Example]:
+    """Packed rows without what follows the last token of an example that carries loss.
+
+    Nothing before it sees it, so that losses and gradients stay. All rows are cut to the least
+    eighth of their length that holds every one: then few lengths come about.
+
+    Args:
+      rows: of `pack`, with `mask`, which is above zero where a token carries loss.
+    """
+    if not rows:
+        return []
+    fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    ids, length = fields["segment_ids"], len(rows[0]["mask"])
+    learned = np.where(fields["mask"] > 0, np.arange(length), length)
+    following = np.minimum.accumulate(learned[:, ::-1], axis=1)[:, ::-1]  # the next that is learned
+    inside = np.minimum(following, length - 1)
+    kept = (following < length) & (np.take_along_axis(ids, inside, axis=1) == ids)
+    eighths = -(-np.arange(1, 9) * length // 8)
+    room = eighths[eighths >= kept.sum(axis=1).max()][0]
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :room]
+    for name, of in fields.items():
+        fields[name] = np.take_along_axis(of * kept, order, axis=1)
+    return _apart(fields)

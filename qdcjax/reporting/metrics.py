@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -41,7 +41,7 @@ class MetricLog:
         workdir.mkdir(parents=True, exist_ok=True)
         self.path = workdir / METRICS_FILE
         self.stage = stage
-        _drop_later_records(self.path, stage, resume_step)
+        _keep(self.path, lambda of: of["stage"] != stage or 0 < resume_step >= of["step"])
         self._file = self.path.open("a", encoding="utf-8")
         folder = workdir / "tensorboard" / stage
         # tensorboardX names files by the second; the count keeps a quick restart from overwriting.
@@ -100,6 +100,22 @@ def read_metrics(path: str | os.PathLike, stage: str) -> list[dict]:
     return [{k: math.nan if v is None else v for k, v in record.items()} for record in records]
 
 
+def logged_parts(path: str | os.PathLike, stage: str) -> list[str]:
+    """The names that a stage's records carry: its own, or those of its parts, `<stage>/…`.
+
+    Args:
+      path: a `metrics.jsonl`.
+      stage: of the run.
+    """
+    names = dict.fromkeys(record["stage"] for _, record in _whole_lines(Path(path)))
+    return [name for name in names if _is_part(name, stage)]
+
+
+def drop_records(workdir: str | os.PathLike, stage: str) -> None:
+    """Takes back what was logged of a stage and of its parts, before it is made anew."""
+    _keep(Path(workdir) / METRICS_FILE, lambda record: not _is_part(record["stage"], stage))
+
+
 def copy_records(source: str | os.PathLike, workdir: str | os.PathLike, stage: str) -> None:
     """Logs in one run what another run has logged of a stage and of the parts `<stage>/…` of it.
 
@@ -111,7 +127,7 @@ def copy_records(source: str | os.PathLike, workdir: str | os.PathLike, stage: s
         return
     records = [record for _, record in _whole_lines(Path(source) / METRICS_FILE)]
     for part in dict.fromkeys(record["stage"] for record in records):
-        if part != stage and not part.startswith(f"{stage}/"):
+        if not _is_part(part, stage):
             continue
         with MetricLog(workdir, part) as log:
             for record in records:
@@ -138,15 +154,16 @@ def _parse(line: bytes, path: Path, number: int) -> dict:
     return record
 
 
-def _drop_later_records(path: Path, stage: str, resume_step: int) -> None:
-    """Rewrites the file without the stage's records beyond `resume_step` and without a cut line."""
+def _is_part(name: str, stage: str) -> bool:
+    """Whether a log is the stage's own, or that of a part of it."""
+    return name.split("/")[0] == stage
+
+
+def _keep(path: Path, wanted: Callable[[dict], bool]) -> None:
+    """Rewrites the file without records that are not wanted and without a cut line."""
     if not path.exists():
         return
-    kept = [
-        line
-        for line, record in _whole_lines(path)
-        if record["stage"] != stage or 0 < resume_step >= record["step"]
-    ]
+    kept = [line for line, record in _whole_lines(path) if wanted(record)]
     text = "".join(line + "\n" for line in kept).encode()
     if text == path.read_bytes():
         return

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qdcjax.data.batches import pad_and_stack
-from qdcjax.data.packing import pack
+from qdcjax.data.packing import pack, trim
 from qdcjax.models.config import TransformerConfig
 from qdcjax.models.transformer import Transformer
 from qdcjax.training.losses import binary_loss, language_model_loss
@@ -63,6 +63,73 @@ def test_every_example_is_there_once_and_whole(lengths):
 def test_no_two_rows_could_be_one(lengths):
     used = sorted(int((row["segment_ids"] > 0).sum()) for row in pack(make_examples(lengths), 20))
     assert len(used) < 2 or used[0] + used[1] > 20
+
+
+def unlearned_ends(examples, seed=0):
+    """The examples without loss at their ends; of every third one nothing is learned."""
+    rng, found = np.random.default_rng(seed), []
+    for number, example in enumerate(examples):
+        size = len(example["tokens"])
+        end = 0 if number % 3 == 2 else int(rng.integers(0, size + 1))
+        found.append(example | {"mask": example["mask"] * (np.arange(size) < end)})
+    return found
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=40))
+def test_what_is_trimmed_follows_the_last_token_with_loss(lengths):
+    rows = pack(unlearned_ends(make_examples(lengths)), 20)
+    longest = 0
+    for row, left in zip(rows, trim(rows), strict=True):
+        expected = [
+            {
+                name: of[: np.flatnonzero(part["mask"]).max(initial=-1) + 1]
+                for name, of in part.items()
+            }
+            for part in parts(row)
+        ]
+        for number, part in enumerate(expected, start=1):
+            at = left["segment_ids"] == number
+            for name, values in part.items():
+                np.testing.assert_array_equal(left[name][at], values)
+            np.testing.assert_array_equal(left["positions"][at], np.arange(at.sum()))
+        used = sum(len(part["tokens"]) for part in expected)
+        assert (left["segment_ids"] > 0).sum() == (left["segment_ids"][:used] > 0).sum() == used
+        assert {name: of.dtype for name, of in left.items()} == {
+            name: of.dtype for name, of in row.items()
+        }
+        longest = max(longest, used)
+    room = next(size for size in (3, 5, 8, 10, 13, 15, 18, 20) if size >= longest)
+    assert {len(of) for row in trim(rows) for of in row.values()} == {room}
+
+
+def test_nothing_is_trimmed_where_all_ends_are_learned():
+    rows = pack(make_examples([7, 30, 12, 5, 21, 9, 18, 4]), 40)
+    for row, left in zip(rows, trim(rows), strict=True):
+        for name in row:
+            np.testing.assert_array_equal(row[name], left[name])
+    assert trim([]) == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_trimmed_rows_teach_the_same(name, random_params):
+    model = Transformer(MODELS[name])
+    params = random_params(model)
+    whole = pack(unlearned_ends(make_examples([7, 30, 12, 5, 21, 9, 18, 4])), 40)
+    left = trim(whole)
+    assert len(left[0]["tokens"]) == 20
+
+    @jax.jit
+    def loss_and_gradient(batch):
+        batch = {**batch, "weights": batch["mask"] / batch["mask"].sum()}
+        loss = language_model_loss(model)
+        return jax.value_and_grad(loss, has_aux=True)(params, batch, jax.random.key(0))
+
+    before, after = (
+        loss_and_gradient(pad_and_stack(rows, len(rows[0]["tokens"]))) for rows in (whole, left)
+    )
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(before[1])) > 1e-2
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from qdcjax.reporting import figures
-from qdcjax.reporting.metrics import METRICS_FILE, read_metrics
+from qdcjax.reporting.metrics import METRICS_FILE, logged_parts, read_metrics
 from qdcjax.reporting.page import Plate, Section
 from qdcjax.workdir import Workdir
 
@@ -16,11 +16,14 @@ def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) 
         name up to a dash, e.g. `orm` for `orm-0`, `orm-1`, and which trained something. What this
         run did not train is left out.
     """
-    plates = []
+    plates, log = [], workdir.path / METRICS_FILE
     for stem, panels in curves.items():
-        stages = [name for name in workdir.seconds if name.split("-")[0] == stem]
-        every = {name: read_metrics(workdir.path / METRICS_FILE, name) for name in stages}
-        records = {name: rows for name, rows in every.items() if rows}
+        records = {
+            part: read_metrics(log, part)
+            for name in workdir.seconds
+            if name.split("-")[0] == stem
+            for part in logged_parts(log, name)
+        }
         if not records:
             continue
         figure = figures.lines(

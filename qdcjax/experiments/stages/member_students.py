@@ -1,6 +1,8 @@
-"""Students that learn in one program, each its own training set, and their graded answers."""
+"""Students that learn together, each its own training set, and their graded answers."""
 
+import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from qdcjax.data.batches import Example, make_batches
-from qdcjax.data.packing import pack
+from qdcjax.data.packing import pack, trim
 from qdcjax.data.tokenizers import Tokenizer
 from qdcjax.decoding import SamplingSettings
 from qdcjax.experiments.running import from_config
@@ -32,6 +34,51 @@ Member = tuple[str, int]  # name of the training set, and seed
 Students = dict[Member, Path]  # the folder of each model
 
 
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What one student learns, for itself and for those that would learn the same.
+
+    Attributes:
+      rows: packed and trimmed examples.
+      seed: of its parameters and of the rows' order.
+      begin: the files that it goes on from, if any.
+      members: whose student it is.
+    """
+
+    rows: Sequence[Example]
+    seed: int
+    begin: Path | None
+    members: list[Member]
+
+    @property
+    def length(self) -> int:
+        """Of the rows."""
+        return len(self.rows[0]["tokens"]) if self.rows else 0
+
+
+def courses_by_length(
+    members: Sequence[Member],
+    examples_of: Callable[[Member], list[Example]],
+    settings: TrainSettings,
+    begin: Mapping[Member, Path],
+) -> dict[int, list[Course]]:
+    """Rows' length → courses with rows of it, the longest rows first; see `learn_students`."""
+    courses: dict[tuple, Course] = {}
+    for member in members:
+        rows, start = trim(pack(examples_of(member), settings.pack)), begin.get(member)
+        taught = hashlib.sha256()
+        for row in rows:
+            for name in sorted(row):
+                taught.update(row[name])
+        new = Course(rows, member[1], start, [])
+        courses.setdefault((taught.digest(), member[1], start), new).members.append(member)
+    lengths = sorted({course.length for course in courses.values()}, reverse=True)
+    return {
+        length: [course for course in courses.values() if course.length == length]
+        for length in lengths
+    }
+
+
 def learn_students(
     config: Mapping[str, Any],
     workdir: Workdir,
@@ -48,6 +95,9 @@ def learn_students(
 ) -> Students:
     """Stage `<name>`, with a folder for each student.
 
+    Those whose rows are of one length learn in one program (see `packing.trim`). Where rows, seed
+    and beginning are the same, one learns for all.
+
     Args:
       config, workdir, mesh: of the run; `members_at_once` of them are under vmap.
       name, fields, after: of the stage, see `Workdir.stage`.
@@ -56,36 +106,37 @@ def learn_students(
       model, tokenizer, settings: of all.
       begin: the files that each goes on from, see `policies.load_policy`; fresh ones by default.
     """
+    begin = begin or {}
 
     def make(folder: Path) -> None:
-        batches = MemberBatches(
-            [
-                make_batches(
-                    pack(examples_of(member), settings.pack), settings.batch_size, member[1]
-                )
-                for member in members
-            ]
-        )
         init, loss = functools.partial(init_params, model), language_model_loss(model)
-        program, starts = make_program(init, loss, settings), None
-        if begin is not None:
+        program = make_program(init, loss, settings)
+        if begin:
             program = make_program(init, loss, settings, lambda _, start: start)
-            load = functools.cache(lambda path: to_host(load_policy(config, path, mesh).params))
-            every = [load(begin[member]) for member in members]
-            starts = jax.tree.map(lambda *leaves: np.stack(leaves), *every)
-        found = fit_members(
-            program,
-            batches,
-            settings,
-            seeds=[seed for _, seed in members],
-            at_once=config["members_at_once"],
-            mesh=mesh,
-            workdir=workdir.path,
-            name=name,
-            begin=starts,
-        )
-        for member, params in zip(members, found, strict=True):
-            save_model(folder / student_name(*member), StoredModel(model, params, tokenizer))
+        load = functools.cache(lambda path: to_host(load_policy(config, path, mesh).params))
+
+        def learn(courses: Sequence[Course], length: int) -> list[Any]:
+            starts = [load(course.begin) for course in courses if course.begin]
+            return fit_members(
+                program,
+                MemberBatches(
+                    [make_batches(of.rows, settings.batch_size, of.seed) for of in courses]
+                ),
+                settings,
+                seeds=[course.seed for course in courses],
+                at_once=config["members_at_once"],
+                mesh=mesh,
+                workdir=workdir.path,
+                name=f"{name}/rows-of-{length}",
+                begin=jax.tree.map(lambda *leaves: np.stack(leaves), *starts) if starts else None,
+            )
+
+        for length, courses in courses_by_length(members, examples_of, settings, begin).items():
+            for course, params in zip(courses, learn(courses, length), strict=True):
+                for member in course.members:
+                    save_model(
+                        folder / student_name(*member), StoredModel(model, params, tokenizer)
+                    )
 
     folder = workdir.stage(name, fields, after, make)
     return {member: folder / student_name(*member) for member in members}

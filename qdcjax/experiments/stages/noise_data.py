@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qdcjax.data.batches import Example
+from qdcjax.data.batches import Example, pad_and_stack
 from qdcjax.data.examples import completion_examples, prompt_text
 from qdcjax.data.sentencepiece_tokenizer import SentencePieceTokenizer, train_sentencepiece
 from qdcjax.data.tables import columns
@@ -179,9 +179,8 @@ def examples_of(tokenizer: Tokenizer, documents: Sequence[Document], length: int
     rooms = tokenizer.encode_many([document.clean for document in documents])
     for example, room in zip(examples, rooms, strict=True):
         asked = np.flatnonzero(example["mask"])[0]
-        missing = max(0, asked + len(room) + 1 - len(example["tokens"]))
-        for name, values in example.items():
-            example[name] = np.pad(values, (0, missing))
+        size = max(len(example["tokens"]), asked + len(room) + 1)
+        example.update({name: of[0] for name, of in pad_and_stack([example], size).items()})
     return examples
 
 
