@@ -144,7 +144,7 @@ def study(config: ConfigDict) -> None:
         {
             "longest": 2,
             "hidden": ("+",),
-            "students": {"batch_size": 4, "pack": 160},
+            "students": {"steps": 3_000, "batch_size": 4, "pack": 160},
             "cells": (*eight, *filtering()),
         }
     )
