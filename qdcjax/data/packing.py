@@ -49,17 +49,13 @@ def _filled(
         if np.ndim(value) != 1:
             raise ValueError(f"pack: field {name} has {np.ndim(value)} axes and must have one")
     order = np.concatenate(rows)
-    sizes = lengths[order]
-    positions = _counted(sizes)
-    row = np.repeat(np.arange(len(rows)), [lengths[of].sum() for of in rows])
-    at = row, _counted(np.bincount(row))
+    sizes, totals = lengths[order], [lengths[of].sum() for of in rows]
     fields = {name: np.concatenate([examples[n][name] for n in order]) for name in examples[0]}
-    fields["segment_ids"] = np.repeat(_counted([len(of) for of in rows]) + 1, sizes)
-    fields["positions"] = positions
-    whole = {}
+    segments = np.repeat(_counted([len(of) for of in rows]) + 1, sizes)
+    fields["segment_ids"], fields["positions"] = np.int32(segments), np.int32(_counted(sizes))
+    at = np.repeat(np.arange(len(rows)), totals), _counted(totals)
+    whole = {name: np.zeros((len(rows), length), of.dtype) for name, of in fields.items()}
     for name, values in fields.items():
-        kind = np.int32 if name in ("segment_ids", "positions") else values.dtype
-        whole[name] = np.zeros((len(rows), length), kind)
         whole[name][at] = values
     return _apart(whole)
 
