@@ -6,9 +6,9 @@ Students of traced integers (arXiv 2402.04004), each of a training set noised in
 asked clean questions: sums of numbers of one and two digits, and after clean traces medians of
 three. On CPU the students of an operation are spread over `cpu_devices` cores.
 
-Expect, with seed 0, in 7 minutes on two CPU cores: 100 % of sums right after clean traces and after
-dynamic noise of .1, 35 % after answers alone, 29 to 42 % after half of the characters were noised
-(docs/noise.md).
+Expect, with seed 0, in 7 to 11 minutes on two CPU cores: 100 % of sums right after clean traces
+and after dynamic noise of .1, 14 to 35 % after answers alone, and 29 to 42 % after half of the
+characters were noised (docs/noise.md).
 """
 
 from ml_collections import ConfigDict

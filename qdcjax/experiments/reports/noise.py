@@ -20,8 +20,9 @@ KINDS = {"character": "characters", "line": "lines", "dynamic": "dynamic"}
 def report(workdir: Workdir, found: Findings) -> Report:
     """Everything that the page shows, with its figures saved under `figures/`."""
     noised = with_noise(found)
-    curves = {"students": {"loss, mean over students": "loss"}}
-    curves |= {operation: {"loss": "loss"} for operation in found.answers.operations}
+    operations = found.answers.operations
+    curves = {f"students-{of}": {"loss, mean over students": "loss"} for of in operations}
+    curves |= {operation: {"loss": "loss"} for operation in operations}
     return Report(
         title="Noise in chains of thought",
         description="Each student learned traces of one operation on integers from a training set "

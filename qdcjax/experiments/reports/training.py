@@ -12,16 +12,16 @@ def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) 
     """Training curves.
 
     Args:
-      curves: file name → {y label: metric}; the stages are those whose name begins with the file
-        name up to a dash, e.g. `orm` for `orm-0`, `orm-1`, and which trained something. What this
-        run did not train is left out.
+      curves: file name → {y label: metric}; the stages are that of this name and those that go on
+        from it after a dash, e.g. `orm` for `orm-0`, `orm-1`, and which trained something. What
+        this run did not train is left out.
     """
     plates, log = [], workdir.path / METRICS_FILE
     for stem, panels in curves.items():
         records = {
-            part: read_metrics(log, part)
+            part.removeprefix(f"{stem}/"): read_metrics(log, part)
             for name in workdir.seconds
-            if name.split("-")[0] == stem
+            if f"{name}-".startswith(f"{stem}-")
             for part in logged_parts(log, name)
         }
         if not records:
@@ -40,5 +40,6 @@ def training_section(workdir: Workdir, curves: Mapping[str, Mapping[str, str]]) 
             "optimiser steps",
         )
         path = figures.save(figure, workdir.path / "figures" / f"training_{stem}.png")
-        plates.append(Plate(path, f"Training of {', '.join(records)}."))
+        parts = "" if stem in records else f": {', '.join(records)}"
+        plates.append(Plate(path, f"Training of {stem}{parts}."))
     return Section("Training", "Means between log lines.", plates)

@@ -18,10 +18,20 @@ def test_what_a_run_did_not_train_has_no_curve(tmp_path):
 
 def test_a_stage_that_trained_in_parts_has_a_curve_of_each(tmp_path):
     workdir = Workdir(tmp_path, {"study": "toy"})
-    for part in ("students-add/rows-of-64", "students-add/rows-of-8", "students-mul"):
+    for part in ("students-add/rows-of-64", "students-add/rows-of-8", "students-adding", "mul"):
         with MetricLog(tmp_path, part) as log:
             log.write(1, {"loss": 0.5})
-    workdir.seconds |= {"students-add": 1.0}
-    section = training_section(workdir, {"students": {"loss": "loss"}})
+    workdir.seconds |= {"students-add": 1.0, "students-adding": 1.0}
+    section = training_section(workdir, {"students-add": {"loss": "loss"}})
     [plate] = section.figures
-    assert plate.caption == "Training of students-add/rows-of-64, students-add/rows-of-8."
+    assert plate.caption == "Training of students-add: rows-of-64, rows-of-8."
+
+
+def test_stages_that_go_on_from_a_name_share_a_figure(tmp_path):
+    workdir = Workdir(tmp_path, {"study": "toy"})
+    for name in ("orm-0", "orm-1"):
+        with MetricLog(tmp_path, name) as log:
+            log.write(1, {"loss": 0.5})
+    workdir.seconds |= {"orm-0": 1.0, "orm-1": 1.0}
+    [plate] = training_section(workdir, {"orm": {"loss": "loss"}}).figures
+    assert plate.caption == "Training of orm: orm-0, orm-1."
