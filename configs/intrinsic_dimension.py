@@ -33,7 +33,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.tokenizer = ConfigDict({"vocab_size": 512})
     config.language = ConfigDict({"sizes": (524_288,), "context": 128, "held_out": 65_536})
     config.models = models(32, 64, 128)
-    config.pretrain = scaling_laws.training(steps=400, batch_size=8, learning_rate=3e-3)
+    config.pretrain = pretraining(steps=400)
     config.rate_width = 128  # above it the learning rate falls as 1 / width
     config.layers = ()
     config.positions = (0, 8, 32, 64, 96, 127)
@@ -63,6 +63,13 @@ def smoke(config: ConfigDict) -> None:
     config.sensitivity.update(ks=(10, 20), batches=(100, 200))
 
 
+def pretraining(steps: int) -> ConfigDict:
+    """The dimension is measured eight times on the way; once takes as long as 20 steps or more."""
+    config = scaling_laws.training(steps, batch_size=8, learning_rate=3e-3)
+    config.evaluate_every = steps // 8
+    return config
+
+
 def models(*widths: int) -> ConfigDict:
     """Four layers, and widths."""
     return ConfigDict({f"width{width}": scaling_laws.shape(4, width) for width in widths})
@@ -72,7 +79,7 @@ def study(config: ConfigDict) -> None:
     """S5 over the paper's widths, 64 to 512, trained three times as long as the default's."""
     config.models = models(64, 128, 256, 512)
     config.language.sizes = (2_097_152,)
-    config.pretrain.update(scaling_laws.training(steps=1_200, batch_size=8, learning_rate=3e-3))
+    config.pretrain.update(pretraining(steps=1_200))
 
 
 def gpu(config: ConfigDict) -> None:

@@ -44,7 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.regression_training = training(steps=1_500, batch_size=128, learning_rate=2e-3)
+    config.regression_training = training(steps=1_000, batch_size=128, learning_rate=2e-3)
     config.tokenizer = ConfigDict({"vocab_size": 512})
     stories = {field: value for field, value in base.task.items() if field != "name"}
     config.corpora = ConfigDict(
@@ -66,7 +66,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.language_training = training(steps=2_000, batch_size=8, learning_rate=3e-3)
+    config.language_training = training(steps=1_200, batch_size=8, learning_rate=3e-3)
     config.dimension = dimension()
     config.predictions = predictions()
     if preset in PRESETS:
@@ -151,6 +151,8 @@ def study(config: ConfigDict) -> None:
     )
     config.regression.widths = (16, 32)
     config.regression.models.wide = ConfigDict(shape(layers=2, width=64))
+    config.regression_training.update(training(steps=1_500, batch_size=128, learning_rate=2e-3))
+    config.language_training.update(training(steps=2_000, batch_size=8, learning_rate=3e-3))
 
 
 def gpu(config: ConfigDict) -> None:

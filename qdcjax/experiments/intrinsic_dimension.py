@@ -55,10 +55,12 @@ def run(config: Mapping[str, Any], workdir: Workdir) -> dict[str, float]:
     else:
         measured, after = own_policies(config, workdir, settings, mesh)
 
-    # 2. Dimensions in every layer; in the last one between positions, and with other settings.
+    # 2. Dimensions in every layer; in the last one between positions, and the widest policy's with
+    #    other settings.
     layers = over_layers(workdir, measured, settings, config["layers"], after)
     positions = over_positions(workdir, measured, settings, config["positions"], after)
-    others = over_settings(workdir, measured, settings, config["sensitivity"], after)
+    widest = [of for of in measured if of.name == measured[-1].name]
+    others = over_settings(workdir, widest, settings, config["sensitivity"], after)
 
     found = find(list(layers), list(positions), list(others), predictions)
     return publish.publish(
