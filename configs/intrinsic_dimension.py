@@ -6,8 +6,8 @@ Language models of several widths learn the source of Python's own library, and 
 their hidden states on held-out files is measured: in every layer, between positions, over
 training; Euclidean and cosine side by side, by maximum likelihood, TwoNN and Gride over scales.
 
-Expect, in 6 minutes on two CPU cores: 5.2, 5.4 and 6.7 dimensions at widths of 32, 64 and 128, half
-of that by the cosine distance (docs/intrinsic_dimension.md).
+Expect, in 11 minutes on two slow CPU cores: 5.2, 5.4 and 6.7 dimensions at widths of 32, 64 and
+128, half of that by the cosine distance (docs/intrinsic_dimension.md).
 
 Any policy: --config.checkpoint=runs/sft-default, or =smollm2, or several that share a tokeniser,
 =runs/one,runs/other. Any text:
