@@ -44,7 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.regression_training = training(steps=1_000, batch_size=128, learning_rate=2e-3)
+    config.regression_training = training(steps=600, batch_size=128, learning_rate=2e-3)
     config.tokenizer = ConfigDict({"vocab_size": 512})
     stories = {field: value for field, value in base.task.items() if field != "name"}
     config.corpora = ConfigDict(
@@ -56,7 +56,7 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     config.language = ConfigDict(
         {
-            "sizes": (8_192, 16_384, 32_768, 65_536, 131_072, 262_144),
+            "sizes": (8_192, 16_384, 32_768, 65_536, 131_072),
             "context": 128,
             "held_out": 32_768,
             "models": {
@@ -66,7 +66,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.language_training = training(steps=1_200, batch_size=8, learning_rate=3e-3)
+    config.language_training = training(steps=600, batch_size=8, learning_rate=3e-3)
     config.dimension = dimension()
     config.predictions = predictions()
     if preset in PRESETS:
@@ -152,6 +152,7 @@ def study(config: ConfigDict) -> None:
     config.regression.widths = (16, 32)
     config.regression.models.wide = ConfigDict(shape(layers=2, width=64))
     config.regression_training.update(training(steps=1_500, batch_size=128, learning_rate=2e-3))
+    config.language.sizes += (262_144,)
     config.language_training.update(training(steps=2_000, batch_size=8, learning_rate=3e-3))
 
 
