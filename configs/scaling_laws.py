@@ -44,7 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.regression_training = training(steps=600, batch_size=128, learning_rate=2e-3)
+    config.regression_training = training(steps=500, batch_size=128, learning_rate=2e-3)
     config.tokenizer = ConfigDict({"vocab_size": 512})
     stories = {field: value for field, value in base.task.items() if field != "name"}
     config.corpora = ConfigDict(
@@ -66,7 +66,7 @@ def get_config(preset: str = "") -> ConfigDict:
             },
         }
     )
-    config.language_training = training(steps=600, batch_size=8, learning_rate=3e-3)
+    config.language_training = training(steps=500, batch_size=8, learning_rate=3e-3)
     config.dimension = dimension()
     config.predictions = predictions()
     if preset in PRESETS:
