@@ -56,7 +56,7 @@ def get_config(preset: str = "") -> ConfigDict:
     )
     config.language = ConfigDict(
         {
-            "sizes": (8_192, 16_384, 32_768, 65_536, 131_072),
+            "sizes": (4_096, 8_192, 16_384, 32_768, 65_536),
             "context": 128,
             "held_out": 32_768,
             "models": {
@@ -152,7 +152,7 @@ def study(config: ConfigDict) -> None:
     config.regression.widths = (16, 32)
     config.regression.models.wide = ConfigDict(shape(layers=2, width=64))
     config.regression_training.update(training(steps=1_500, batch_size=128, learning_rate=2e-3))
-    config.language.sizes += (262_144,)
+    config.language.sizes = (8_192, 16_384, 32_768, 65_536, 131_072, 262_144)
     config.language_training.update(training(steps=2_000, batch_size=8, learning_rate=3e-3))
 
 
