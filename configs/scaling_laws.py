@@ -6,8 +6,8 @@ Transformers learn a distance on manifolds of known dimension d, and language mo
 of different complexity (arXiv 2411.06646). Each curve is fitted by a power law and held against
 2 / (2 + d) in data and 2 / d in parameters.
 
-Expect, with seed 0, in 7 minutes on two CPU cores: slopes of 1.7, 1.2 and .5 on spheres of 2, 4
-and 8 dimensions, everywhere steeper than the theory's bound (docs/scaling_laws.md).
+Expect, with seed 0, in 11 minutes on two slow CPU cores: slopes of 1.6, .9 and .5 on spheres of 2,
+4 and 8 dimensions, everywhere steeper than the theory's bound (docs/scaling_laws.md).
 """
 
 from ml_collections import ConfigDict
