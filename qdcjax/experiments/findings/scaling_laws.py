@@ -145,8 +145,9 @@ def find(
             suffix = "_with_floor" if floored else ""
             results[f"{name}_alpha_data_of_all{suffix}"] = law.exponents[0]
         results[f"{name}_floor"] = law.floor
+    in_model = {key: curve.exponents(False) for key, curve in model.items()}
     for key, curve in model.items():
-        results[f"{label(key)}_alpha_model"] = curve.interval(curve.exponents(False))
+        results[f"{label(key)}_alpha_model"] = curve.interval(in_model[key])
     for key, (sizes, losses) in {**surfaces(regression), **surfaces(language)}.items():
         jointly = resampled_exponents(sizes, losses, floor=key[0] not in known)
         for of, values in zip(("data", "model"), jointly.T, strict=True):
@@ -168,7 +169,7 @@ def find(
         "S2_order": lambda: order(
             data, alphas, {name: d for name, d in dimensions.items() if name not in known}
         ),
-        "S3": lambda: relation(data, model, alphas, known),
+        "S3": lambda: relation(data, alphas, in_model, known),
         "S4_depth": lambda: saved(regression, "base", "deep"),
         "S4_width": lambda: saved(regression, "slim", "base"),
     }
@@ -231,16 +232,13 @@ def slope(
 
 def relation(
     data: Mapping[tuple[str, int], Curve],
-    model: Mapping[tuple[str, int], Curve],
     alphas: Mapping[tuple[str, int], np.ndarray],
+    in_model: Mapping[tuple[str, int], np.ndarray],
     known: Mapping[str, int],
 ) -> Interval:
     """|α_D − α_N / (1 + α_N)|, of the mean over manifolds."""
-    keys = [key for key in first_of_each(data, known) if key in model]
-    gaps = []
-    for key in keys:
-        in_model = model[key].exponents(False)
-        gaps.append(alphas[key] - in_model / (1 + in_model))
+    keys = [key for key in first_of_each(data, known) if key in in_model]
+    gaps = [alphas[key] - in_model[key] / (1 + in_model[key]) for key in keys]
     return _of(data, keys, lambda: np.mean(gaps, axis=0), bool(keys)).magnitude()
 
 

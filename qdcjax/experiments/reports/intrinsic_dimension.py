@@ -103,16 +103,16 @@ def positions_section(workdir: Workdir, found: Findings, settings: DimensionSett
 
 
 def sensitivity_section(workdir: Workdir, found: Findings) -> Section:
-    """Dimension against the batch, a line for each K, of the last model."""
-    model = found.models[-1]
+    """Dimension against the batch, a line for each K, of the widest model: no other is measured."""
     panels = {
         f"dimension, {metric}": {
-            f"K = {k}": series(found.sensitivity, "batch", model=model, metric=metric, k=k)
+            f"K = {k}": series(found.sensitivity, "batch", metric=metric, k=k)
             for k in dict.fromkeys(row["k"] for row in found.sensitivity)
         }
         for metric in dict.fromkeys(row["metric"] for row in found.sensitivity)
     }
-    text = f"K and the batch are part of the definition. Maximum likelihood, {model}, last layer."
+    text = "K and the batch are part of the definition. Maximum likelihood, "
+    text += f"{found.models[-1]}, last layer."
     return drawn(
         workdir, "K and batch", "sensitivity.png", panels, "points in a batch", text, log_x=True
     )
